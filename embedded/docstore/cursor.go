@@ -1,0 +1,268 @@
+package docstore
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/eidermail/eider/embedded/docstore/project"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+)
+
+const (
+	maxCursors   = 10_000
+	cursorIdle   = 10 * time.Minute
+	defaultBatch = 101
+	maxDocument  = 16 << 20
+	maxBatch     = 16 << 20 // bytes of one batch, but at least one document
+)
+
+// source gives a cursor's documents, batch by batch. It holds no transaction.
+type source interface {
+	// next fills the batch; done tells that there is nothing behind it.
+	next(q *request, b *batch) (done bool, err error)
+}
+
+// batch is the array of documents of one reply.
+type batch struct {
+	buf   []byte
+	start int32
+	n     int
+	limit int64 // documents
+}
+
+func newBatch(limit int64) *batch {
+	b := &batch{limit: limit}
+	b.start, b.buf = bsoncore.AppendArrayStart(make([]byte, 0, 4096))
+	return b
+}
+
+// add appends a document; false if it does not fit any more.
+func (b *batch) add(doc bson.Raw) bool {
+	if b.full() || (b.n > 0 && len(b.buf)+len(doc) > maxBatch) {
+		return false
+	}
+	b.buf = bsoncore.AppendDocumentElement(b.buf, itoa(b.n), bsoncore.Document(doc))
+	b.n++
+	return true
+}
+
+func (b *batch) full() bool { return int64(b.n) >= b.limit }
+
+func (b *batch) array() []byte {
+	b.buf, _ = bsoncore.AppendArrayEnd(b.buf, b.start)
+	return b.buf
+}
+
+// findSource streams a scan.
+type findSource struct {
+	scan  *scan
+	proj  *project.Projection // nil: whole documents
+	skip  int64
+	limit int64 // documents still to give
+}
+
+func (s *findSource) next(q *request, b *batch) (done bool, err error) {
+	if b.full() {
+		return s.limit == 0, nil
+	}
+	again := q.cmd == &getMoreCommand
+	s.scan.q = q
+	err = q.e.read(func(c *conn) error {
+		done, err = s.scan.run(c, func(_ int64, doc bson.Raw) (verdict, error) { return s.take(doc, b) })
+		return err
+	})
+	if err == nil && again && !s.scan.p.stands(q.e.catalog.Load()) || errors.Is(err, errStale) && again {
+		return false, refuse(175, "QueryPlanKilled", "the collection or the index of the cursor was dropped")
+	}
+	return done || s.limit == 0, err
+}
+
+func (s *findSource) take(doc bson.Raw, b *batch) (verdict, error) {
+	if s.skip > 0 {
+		s.skip--
+		return goOn, nil
+	}
+	if s.proj != nil {
+		var err error
+		if doc, err = s.proj.Apply(doc); err != nil {
+			return goOn, err
+		}
+	}
+	if !b.add(doc) {
+		return stopAt, nil
+	}
+	s.limit--
+	if s.limit == 0 || b.full() {
+		return stopAfter, nil
+	}
+	return goOn, nil
+}
+
+// listSource gives documents that are in memory.
+type listSource struct{ docs []bson.Raw }
+
+func (s *listSource) next(_ *request, b *batch) (done bool, err error) {
+	for len(s.docs) > 0 && b.add(s.docs[0]) {
+		s.docs[0] = nil
+		s.docs = s.docs[1:]
+	}
+	return len(s.docs) == 0, nil
+}
+
+// cursor is an open cursor.
+type cursor struct {
+	id   int64
+	ns   namespace
+	src  source
+	used time.Time
+	busy bool
+}
+
+// cursors are the open ones.
+type cursors struct {
+	mu   sync.Mutex
+	open map[int64]*cursor
+}
+
+func (cs *cursors) init() { cs.open = map[int64]*cursor{} }
+
+func (cs *cursors) clear() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	clear(cs.open)
+}
+
+// add keeps a source for later batches.
+func (cs *cursors) add(ns namespace, src source, now time.Time) (int64, error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if len(cs.open) >= maxCursors {
+		return 0, refuse(146, "ExceededMemoryLimit", "too many open cursors")
+	}
+	for {
+		id := rand.Int64() //nolint:gosec // only the process's own driver sees it
+		if _, taken := cs.open[id]; !taken && id > 0 {
+			cs.open[id] = &cursor{id: id, ns: ns, src: src, used: now}
+			return id, nil
+		}
+	}
+}
+
+// take gives a cursor to one getMore.
+func (cs *cursors) take(id int64, ns namespace) (*cursor, error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.open[id]
+	if c == nil {
+		return nil, refuse(43, "CursorNotFound", "cursor id "+itoa(int(id))+" not found")
+	}
+	if c.ns != ns {
+		return nil, refuse(13, "Unauthorized", "Requested getMore on namespace '"+ns.String()+"', but cursor belongs to a different namespace "+c.ns.String())
+	}
+	if c.busy {
+		return nil, refuse(12051, "CursorInUse", "cursor id "+itoa(int(id))+" is already in use")
+	}
+	c.busy = true
+	return c, nil
+}
+
+// give takes it back, or ends it.
+func (cs *cursors) give(c *cursor, ended bool, now time.Time) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c.busy, c.used = false, now
+	if ended {
+		delete(cs.open, c.id)
+	}
+}
+
+// kill ends a cursor; false if there is none.
+func (cs *cursors) kill(id int64, ns namespace) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.open[id]
+	if c == nil || c.ns != ns {
+		return false
+	}
+	delete(cs.open, id)
+	return true
+}
+
+// expire ends those that nobody has asked for a long time, and those of a
+// collection that is gone.
+func (cs *cursors) expire(now time.Time) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for id, c := range cs.open {
+		if !c.busy && now.Sub(c.used) > cursorIdle {
+			delete(cs.open, id)
+		}
+	}
+}
+
+// cursorReply makes the reply of a first or a later batch, and keeps the source
+// if there is more.
+func (q *request) cursorReply(ns namespace, src source, batchSize int64, single bool) (bson.Raw, error) {
+	b := newBatch(batchSize)
+	done, err := src.next(q, b)
+	if err != nil {
+		return nil, err
+	}
+	var id int64
+	if !done && !single {
+		if id, err = q.e.cursors.add(ns, src, q.e.now()); err != nil {
+			return nil, err
+		}
+	}
+	return batchReply("firstBatch", b, id, ns), nil
+}
+
+func batchReply(name string, b *batch, id int64, ns namespace) bson.Raw {
+	list := b.array()
+	return reply(func(d []byte) []byte {
+		if cap(d) < len(list)+256 {
+			d = append(make([]byte, 0, len(list)+256), d...)
+		}
+		i, d := bsoncore.AppendDocumentElementStart(d, "cursor")
+		d = bsoncore.AppendArrayElement(d, name, list)
+		d = bsoncore.AppendInt64Element(d, "id", id)
+		d = bsoncore.AppendStringElement(d, "ns", ns.String())
+		d, _ = bsoncore.AppendDocumentEnd(d, i)
+		return d
+	})
+}
+
+var getMoreCommand = command{
+	fields:   map[string]kind{"collection": kindString, "batchSize": kindCount},
+	required: []string{"collection"},
+	run:      runGetMore,
+}
+
+func runGetMore(q *request) (bson.Raw, error) {
+	if q.first.Type != bson.TypeInt64 {
+		return nil, wrongType("getMore", "getMore", q.first.Type, "long")
+	}
+	ns := namespace{q.db, q.str("collection")}
+	c, err := q.e.cursors.take(q.first.Int64(), ns)
+	if err != nil {
+		return nil, err
+	}
+	limit := q.int("batchSize", 0)
+	if limit == 0 {
+		limit = noLimit
+	}
+	b := newBatch(limit)
+	done, err := c.src.next(q, b)
+	q.e.cursors.give(c, done || err != nil, q.e.now())
+	if err != nil {
+		return nil, err
+	}
+	id := c.id
+	if done {
+		id = 0
+	}
+	return batchReply("nextBatch", b, id, ns), nil
+}

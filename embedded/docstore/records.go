@@ -1,0 +1,255 @@
+package docstore
+
+import (
+	"bytes"
+	"crypto/rand"
+	"database/sql/driver"
+	"encoding/binary"
+
+	"github.com/eidermail/eider/embedded/docstore/index"
+	"github.com/eidermail/eider/embedded/docstore/value"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+)
+
+const (
+	sqlInsertDoc = "INSERT INTO docs(r, v) VALUES(?, ?)"
+	sqlUpdateDoc = "UPDATE docs SET v = ? WHERE r = ?"
+	sqlDeleteDoc = "DELETE FROM docs WHERE r = ?"
+	sqlInsertKey = "INSERT INTO ix(k, r, t) VALUES(?, ?, ?)"
+	sqlDeleteKey = "DELETE FROM ix WHERE k = ? AND r = ?"
+	sqlFindKey   = "SELECT r FROM ix WHERE k = ? LIMIT 2"
+)
+
+// insert stores a document. It checks everything before it changes anything.
+func (t *tx) insert(coll *collection, doc bson.Raw) error {
+	all := make([]index.Keys, len(coll.indexes))
+	for i, ix := range coll.indexes {
+		var err error
+		if all[i], err = ix.keys(doc); err != nil {
+			return err
+		}
+		if err := t.free(coll, ix, all[i].Entries, 0, doc); err != nil {
+			return err
+		}
+	}
+	low, _ := coll.records()
+	r := low + coll.stats.next
+	coll.stats.next++
+	if err := t.c.exec(sqlInsertDoc, r, []byte(doc)); err != nil {
+		return err
+	}
+	for i := range all {
+		for _, e := range all[i].Entries {
+			if err := t.addKey(e, r); err != nil {
+				return err
+			}
+		}
+	}
+	t.count(coll, 1, int64(len(doc)))
+	return t.markMultikey(coll, all)
+}
+
+func (t *tx) addKey(e index.Entry, r int64) error {
+	var hints driver.Value
+	if e.Hints != nil {
+		hints = e.Hints
+	}
+	return t.c.exec(sqlInsertKey, e.Key, r, hints)
+}
+
+// free makes sure that no other record than self has one of the keys of a unique
+// index.
+func (t *tx) free(coll *collection, ix *indexDef, entries []index.Entry, self int64, doc bson.Raw) error {
+	if !ix.unique {
+		return nil
+	}
+	for _, e := range entries {
+		taken := false
+		err := t.c.each(sqlFindKey, func(row []driver.Value) (bool, error) {
+			taken = integer(row[0]) != self
+			return !taken, nil
+		}, e.Key)
+		if err != nil {
+			return err
+		}
+		if taken {
+			return &duplicateError{ns: coll.ns, name: ix.name, keyPattern: ix.key, keyValue: keyValue(ix, e, doc)}
+		}
+	}
+	return nil
+}
+
+// keyValue is the document of the values of one key, as errors show it.
+func keyValue(ix *indexDef, e index.Entry, doc bson.Raw) bson.Raw {
+	values, ok := index.Decode(e.Key[4:], ix.fields, e.Hints)
+	if !ok {
+		values = index.Values(doc, ix.fields, e.Key[4:])
+	}
+	i, b := bsoncore.AppendDocumentStart(nil)
+	for n, f := range ix.fields {
+		v := values[n]
+		if v.Type == 0 {
+			v = value.Null()
+		}
+		b = appendValue(b, f.Path, v)
+	}
+	b, _ = bsoncore.AppendDocumentEnd(b, i)
+	return b
+}
+
+// markMultikey notes paths that went through an array for the first time.
+func (t *tx) markMultikey(coll *collection, all []index.Keys) error {
+	var changed *collection
+	for i, ix := range coll.indexes {
+		if all[i].Multikey&^ix.multikey == 0 {
+			continue
+		}
+		if changed == nil {
+			c := *coll
+			c.indexes = append([]*indexDef(nil), coll.indexes...)
+			changed = &c
+		}
+		next := *ix
+		next.multikey |= all[i].Multikey
+		changed.indexes[i] = &next
+		if err := t.c.exec("UPDATE indexes SET multikey = ? WHERE id = ?", int64(next.multikey), next.id); err != nil { //nolint:gosec // bits
+			return err
+		}
+	}
+	if changed != nil {
+		t.replace(changed)
+	}
+	return nil
+}
+
+// update replaces a record's document. Only the keys that differ are written.
+func (t *tx) update(coll *collection, r int64, old, doc bson.Raw) error {
+	was := make([]index.Keys, len(coll.indexes))
+	now := make([]index.Keys, len(coll.indexes))
+	for i, ix := range coll.indexes {
+		var err error
+		if now[i], err = ix.keys(doc); err != nil {
+			return err
+		}
+		if was[i], err = ix.keys(old); err != nil {
+			return err
+		}
+		if err := t.free(coll, ix, without(now[i].Entries, was[i].Entries, false), r, doc); err != nil {
+			return err
+		}
+	}
+	if err := t.c.exec(sqlUpdateDoc, []byte(doc), r); err != nil {
+		return err
+	}
+	for i := range now {
+		for _, e := range without(was[i].Entries, now[i].Entries, true) {
+			if err := t.c.exec(sqlDeleteKey, e.Key, r); err != nil {
+				return err
+			}
+		}
+		for _, e := range without(now[i].Entries, was[i].Entries, true) {
+			if err := t.addKey(e, r); err != nil {
+				return err
+			}
+		}
+	}
+	t.count(coll, 0, int64(len(doc)-len(old)))
+	return t.markMultikey(coll, now)
+}
+
+// without are the entries of a that b lacks; both are ascending. With hints, an
+// entry with other hints is another entry.
+func without(a, b []index.Entry, hints bool) []index.Entry {
+	var out []index.Entry
+	j := 0
+	for _, e := range a {
+		for j < len(b) && bytes.Compare(b[j].Key, e.Key) < 0 {
+			j++
+		}
+		if j == len(b) || !bytes.Equal(b[j].Key, e.Key) || (hints && !bytes.Equal(b[j].Hints, e.Hints)) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// remove deletes a record.
+func (t *tx) remove(coll *collection, r int64, doc bson.Raw) error {
+	for _, ix := range coll.indexes {
+		keys, err := ix.keys(doc)
+		if err != nil {
+			return err
+		}
+		for _, e := range keys.Entries {
+			if err := t.c.exec(sqlDeleteKey, e.Key, r); err != nil {
+				return err
+			}
+		}
+	}
+	t.count(coll, -1, -int64(len(doc)))
+	return t.c.exec(sqlDeleteDoc, r)
+}
+
+// withID checks a document to be stored and puts its _id first, with a new one if
+// it has none.
+func (e *Engine) withID(doc bson.Raw) (bson.Raw, error) {
+	id, ok := value.Lookup(doc, "_id")
+	if !ok {
+		id = bson.RawValue{Type: bson.TypeObjectID, Value: e.newObjectID()}
+	}
+	if err := checkID(id); err != nil {
+		return nil, err
+	}
+	if _, key, _, _, _ := value.Next(value.Inside(doc)); !ok || string(key) != "_id" {
+		doc = idFirst(doc, id)
+	}
+	if len(doc) > maxDocument {
+		return nil, refuse(value.CodeTooLarge, "BSONObjectTooLarge", "object to insert too large. size in bytes: "+itoa(len(doc))+", max size: "+itoa(maxDocument))
+	}
+	return doc, nil
+}
+
+func idFirst(doc bson.Raw, id bson.RawValue) bson.Raw {
+	i, b := bsoncore.AppendDocumentStart(make([]byte, 0, len(doc)+24))
+	b = appendValue(b, "_id", id)
+	rest := value.Inside(doc)
+	for {
+		t, key, v, next, ok := value.Next(rest)
+		if !ok {
+			break
+		}
+		if string(key) != "_id" {
+			b = appendValue(b, string(key), bson.RawValue{Type: t, Value: v})
+		}
+		rest = next
+	}
+	b, _ = bsoncore.AppendDocumentEnd(b, i)
+	return b
+}
+
+func checkID(id bson.RawValue) error {
+	switch id.Type {
+	case bson.TypeArray, bson.TypeRegex, bson.TypeUndefined:
+		return refuse(value.CodeInvalidID, "InvalidIdField", "The '_id' value cannot be of type "+value.TypeName(id.Type))
+	case bson.TypeEmbeddedDocument:
+		return eachField("_id", id, func(key string, _ bson.RawValue) error {
+			if key != "" && key[0] == '$' {
+				return refuse(value.CodeDollarPrefixed, "DollarPrefixedFieldName", "_id fields may not contain '$'-prefixed fields: "+key+" is not valid for storage.")
+			}
+			return nil
+		})
+	default:
+		return nil
+	}
+}
+
+// newObjectID is a new _id of this process.
+func (e *Engine) newObjectID() []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 12), uint32(e.now().Unix())) //nolint:gosec // as defined, until 2106
+	b = b[:12]
+	_, _ = rand.Read(b[4:9]) // never fails
+	n := e.ids.Add(1)
+	b[9], b[10], b[11] = byte(n>>16), byte(n>>8), byte(n)
+	return b
+}

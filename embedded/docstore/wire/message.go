@@ -1,0 +1,225 @@
+// Package wire reads and writes the messages of MongoDB's wire protocol that a
+// current driver sends: OP_MSG, and OP_QUERY for the first handshake. It also has
+// the in-process connection they travel over.
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// MaxMessage is the largest message in bytes, as in hello's maxMessageSizeBytes.
+const MaxMessage = 48_000_000
+
+const (
+	headerSize = 16
+	opReply    = 1
+	opQuery    = 2004
+	opMsg      = 2013
+)
+
+// Flag bits of OP_MSG. An unknown bit below 16 must be refused.
+const (
+	flagChecksum   = 1 << 0
+	flagMoreToCome = 1 << 1
+)
+
+// ErrMessage is wrapped by every error about a malformed message. The connection
+// is of no further use then.
+var ErrMessage = errors.New("malformed message")
+
+// Sequence is a kind 1 section: an array field of the command sent apart.
+type Sequence struct {
+	Name string
+	Docs []bson.Raw
+}
+
+// Message is one request.
+type Message struct {
+	ID         int32
+	Body       bson.Raw   // well formed throughout
+	Sequences  []Sequence // likewise
+	MoreToCome bool       // the client does not want an answer
+	Query      bool       // came as OP_QUERY and is answered with OP_REPLY
+	Collection string     // of OP_QUERY
+}
+
+// Read reads one message. It checks the length before it takes memory. io.EOF
+// means that the peer has closed between messages.
+func Read(r io.Reader) (*Message, error) {
+	var head [headerSize]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := int64(int32(binary.LittleEndian.Uint32(head[:]))) //nolint:gosec // the wire type is signed
+	if n < headerSize || n > MaxMessage {
+		return nil, fmt.Errorf("%w: length %d", ErrMessage, n)
+	}
+	body := make([]byte, n-headerSize)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, fmt.Errorf("reading a message: %w", err)
+	}
+	return Parse(head[:], body)
+}
+
+// Parse takes a message apart. The result refers to body.
+func Parse(head, body []byte) (*Message, error) {
+	m := &Message{ID: int32(binary.LittleEndian.Uint32(head[4:]))} //nolint:gosec // the wire type is signed
+	var err error
+	switch op := binary.LittleEndian.Uint32(head[12:]); op {
+	case opMsg:
+		err = m.parseMsg(body)
+	case opQuery:
+		err = m.parseQuery(body)
+	default:
+		err = fmt.Errorf("%w: operation code %d", ErrMessage, op)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *Message) parseMsg(b []byte) error {
+	if len(b) < 4 {
+		return fmt.Errorf("%w: no flags", ErrMessage)
+	}
+	flags := binary.LittleEndian.Uint32(b)
+	b = b[4:]
+	if unknown := flags & 0xFFFF &^ (flagChecksum | flagMoreToCome); unknown != 0 {
+		return fmt.Errorf("%w: unknown flags %#x", ErrMessage, unknown)
+	}
+	m.MoreToCome = flags&flagMoreToCome != 0
+	if flags&flagChecksum != 0 {
+		if len(b) < 4 {
+			return fmt.Errorf("%w: no checksum", ErrMessage)
+		}
+		b = b[:len(b)-4] // an in-process pipe does not damage bytes
+	}
+	for len(b) > 0 {
+		kind := b[0]
+		var err error
+		switch kind {
+		case 0:
+			if m.Body != nil {
+				return fmt.Errorf("%w: two bodies", ErrMessage)
+			}
+			m.Body, b, err = document(b[1:])
+		case 1:
+			b, err = m.parseSequence(b[1:])
+		default:
+			return fmt.Errorf("%w: section kind %d", ErrMessage, kind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if m.Body == nil {
+		return fmt.Errorf("%w: no body", ErrMessage)
+	}
+	return nil
+}
+
+func (m *Message) parseSequence(b []byte) ([]byte, error) {
+	if len(b) < 4 {
+		return nil, fmt.Errorf("%w: a short section", ErrMessage)
+	}
+	n := int64(int32(binary.LittleEndian.Uint32(b))) //nolint:gosec // the wire type is signed
+	if n < 5 || n > int64(len(b)) {
+		return nil, fmt.Errorf("%w: section length %d", ErrMessage, n)
+	}
+	section, rest := b[4:n], b[n:]
+	name, docs, ok := cstring(section)
+	if !ok {
+		return nil, fmt.Errorf("%w: a section without a name", ErrMessage)
+	}
+	for _, s := range m.Sequences {
+		if s.Name == name {
+			return nil, fmt.Errorf("%w: section %q twice", ErrMessage, name)
+		}
+	}
+	seq := Sequence{Name: name}
+	for len(docs) > 0 {
+		var doc bson.Raw
+		var err error
+		if doc, docs, err = document(docs); err != nil {
+			return nil, err
+		}
+		seq.Docs = append(seq.Docs, doc)
+	}
+	m.Sequences = append(m.Sequences, seq)
+	return rest, nil
+}
+
+// parseQuery reads OP_QUERY: flags, collection, skip, number to return, document.
+func (m *Message) parseQuery(b []byte) error {
+	m.Query = true
+	if len(b) < 4 {
+		return fmt.Errorf("%w: no flags", ErrMessage)
+	}
+	name, rest, ok := cstring(b[4:])
+	if !ok || len(rest) < 8 {
+		return fmt.Errorf("%w: a short query", ErrMessage)
+	}
+	m.Collection = name
+	var err error
+	m.Body, rest, err = document(rest[8:])
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%w: a query with %d bytes too many", ErrMessage, len(rest))
+	}
+	return err
+}
+
+func cstring(b []byte) (s string, rest []byte, ok bool) {
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i]), b[i+1:], true
+		}
+	}
+	return "", nil, false
+}
+
+// document splits one whole, well formed document off b.
+func document(b []byte) (doc bson.Raw, rest []byte, err error) {
+	if len(b) < 5 {
+		return nil, nil, fmt.Errorf("%w: a short document", ErrMessage)
+	}
+	n := int64(int32(binary.LittleEndian.Uint32(b))) //nolint:gosec // the wire type is signed
+	if n < 5 || n > int64(len(b)) {
+		return nil, nil, fmt.Errorf("%w: document length %d", ErrMessage, n)
+	}
+	if err := value.Check(b[:n]); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrMessage, err)
+	}
+	return bson.Raw(b[:n:n]), b[n:], nil
+}
+
+// AppendReply appends the answer to a message, as OP_MSG, or as OP_REPLY to
+// OP_QUERY.
+func AppendReply(dst []byte, m *Message, id int32, body bson.Raw) []byte {
+	start := len(dst)
+	dst = append(dst, make([]byte, headerSize)...)
+	op := uint32(opMsg)
+	if m.Query {
+		op = opReply
+		dst = binary.LittleEndian.AppendUint32(dst, 8) // AwaitCapable, as every server says
+		dst = binary.LittleEndian.AppendUint64(dst, 0) // cursor
+		dst = binary.LittleEndian.AppendUint32(dst, 0) // starting from
+		dst = binary.LittleEndian.AppendUint32(dst, 1) // documents
+		dst = append(dst, body...)
+	} else {
+		dst = binary.LittleEndian.AppendUint32(dst, 0) // flags
+		dst = append(append(dst, 0), body...)
+	}
+	head := dst[start:]
+	binary.LittleEndian.PutUint32(head, uint32(len(head))) //nolint:gosec // replies are bounded
+	binary.LittleEndian.PutUint32(head[4:], uint32(id))    //nolint:gosec // an opaque number
+	binary.LittleEndian.PutUint32(head[8:], uint32(m.ID))  //nolint:gosec // an opaque number
+	binary.LittleEndian.PutUint32(head[12:], op)
+	return dst
+}

@@ -1,0 +1,471 @@
+package docstore
+
+import (
+	"github.com/eidermail/eider/embedded/docstore/update"
+	"github.com/eidermail/eider/embedded/docstore/value"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+)
+
+const maxStatements = 100_000
+
+var insertCommand = command{
+	fields:   map[string]kind{"documents": kindArray, "ordered": kindBool, "bypassDocumentValidation": kindBool},
+	required: []string{"documents"},
+	write:    true,
+	run:      runInsert,
+}
+
+func checkStatements(n int) error {
+	if n == 0 || n > maxStatements {
+		return refuse(value.CodeInvalidLength, "InvalidLength", "Write batch sizes must be between 1 and 100000. Got "+itoa(n)+" operations.")
+	}
+	return nil
+}
+
+func (q *request) ordered() bool { return !q.has("ordered") || q.flag("ordered") }
+
+func runInsert(q *request) (bson.Raw, error) {
+	ns, err := q.namespace()
+	if err != nil {
+		return nil, err
+	}
+	docs, err := q.docs("documents")
+	if err != nil {
+		return nil, err
+	}
+	if err := checkStatements(len(docs)); err != nil {
+		return nil, err
+	}
+	ready := make([]bson.Raw, len(docs))
+	bad := make([]error, len(docs))
+	for i, d := range docs {
+		ready[i], bad[i] = q.e.withID(d)
+	}
+	var res writeResult
+	err = q.e.writer.write(func(t *tx) error {
+		res = writeResult{}
+		return res.each(q, len(docs), func(i int) error {
+			if bad[i] != nil {
+				return bad[i]
+			}
+			coll, err := t.ensure(ns, nil)
+			if err == nil {
+				err = t.insert(coll, ready[i])
+			}
+			if err == nil {
+				res.n++
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res.reply(false), nil
+}
+
+// writeResult is the outcome of a write command.
+type writeResult struct {
+	n, modified int64
+	errs        []writeError
+	upserted    []upserted
+}
+
+type upserted struct {
+	index int
+	id    bson.RawValue
+}
+
+// each runs the statements, up to the first error if they are ordered. A failure
+// of the store itself fails the command.
+func (w *writeResult) each(q *request, n int, f func(i int) error) error {
+	for i := range n {
+		err := f(i)
+		if err == nil {
+			continue
+		}
+		if !isRefusal(err) {
+			return err
+		}
+		w.errs = append(w.errs, writeError{i, err})
+		if q.ordered() {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (w *writeResult) reply(isUpdate bool) bson.Raw {
+	return reply(func(b []byte) []byte {
+		b = appendCount(b, w.n)
+		if isUpdate {
+			b = bsoncore.AppendInt32Element(b, "nModified", int32(w.modified)) //nolint:gosec // far below
+		}
+		if len(w.upserted) > 0 {
+			ai, a := bsoncore.AppendArrayElementStart(b, "upserted")
+			for n, u := range w.upserted {
+				di, d := bsoncore.AppendDocumentElementStart(a, itoa(n))
+				d = bsoncore.AppendInt32Element(d, "index", int32(u.index)) //nolint:gosec // at most 100,000
+				d = appendValue(d, "_id", u.id)
+				a, _ = bsoncore.AppendDocumentEnd(d, di)
+			}
+			b, _ = bsoncore.AppendArrayEnd(a, ai)
+		}
+		return appendWriteErrors(b, w.errs)
+	})
+}
+
+var updateCommand = command{
+	fields:   map[string]kind{"updates": kindArray, "ordered": kindBool, "bypassDocumentValidation": kindBool, "let": kindDoc},
+	required: []string{"updates"},
+	write:    true,
+	run:      runUpdate,
+}
+
+var updateFields = map[string]kind{
+	"q": kindDoc, "u": kindAny, "multi": kindBool, "upsert": kindBool, "arrayFilters": kindArray, "hint": kindAny, "sort": kindDoc,
+}
+
+var deleteCommand = command{
+	fields:   map[string]kind{"deletes": kindArray, "ordered": kindBool, "let": kindDoc},
+	required: []string{"deletes"},
+	write:    true,
+	run:      runDelete,
+}
+
+var deleteFields = map[string]kind{"q": kindDoc, "limit": kindNumber, "hint": kindAny}
+
+// statement is one statement of an update, a delete or a findAndModify.
+type statementOf struct {
+	*search
+	u      *update.Update
+	multi  bool
+	upsert bool
+	err    error // the statement is refused, but not the command
+}
+
+// fieldsOf checks the fields of a statement against their table.
+func fieldsOf(name string, doc bson.Raw, table map[string]kind, required ...string) (map[string]bson.RawValue, error) {
+	out := map[string]bson.RawValue{}
+	err := eachField(name, bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: doc}, func(key string, v bson.RawValue) error {
+		k, ok := table[key]
+		if !ok {
+			return unknownField(name, key)
+		}
+		if err := k.check(name, key, v); err != nil {
+			return err
+		}
+		out[key] = v
+		return nil
+	})
+	for _, r := range required {
+		if _, ok := out[r]; !ok && err == nil {
+			err = missingField(name, r)
+		}
+	}
+	return out, err
+}
+
+func noLet(q *request) error {
+	if v := q.doc("let"); len(v) > 5 {
+		return value.BadValue("%s option let is not supported", q.name)
+	}
+	return nil
+}
+
+func runUpdate(q *request) (bson.Raw, error) {
+	ns, err := q.namespace()
+	if err != nil {
+		return nil, err
+	}
+	docs, err := q.docs("updates")
+	if err != nil {
+		return nil, err
+	}
+	if err := checkStatements(len(docs)); err != nil {
+		return nil, err
+	}
+	if err := noLet(q); err != nil {
+		return nil, err
+	}
+	list := make([]*statementOf, len(docs))
+	for i, d := range docs {
+		if list[i], err = q.updateStatement(ns, d); err != nil {
+			return nil, err
+		}
+	}
+	var res writeResult
+	err = q.e.writer.write(func(t *tx) error {
+		res = writeResult{}
+		return res.each(q, len(list), func(i int) error { return list[i].update(t, i, &res) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res.reply(true), nil
+}
+
+func (q *request) updateStatement(ns namespace, doc bson.Raw) (*statementOf, error) {
+	f, err := fieldsOf("update.updates", doc, updateFields, "q", "u")
+	if err != nil {
+		return nil, err
+	}
+	if t := f["u"].Type; t != bson.TypeEmbeddedDocument && t != bson.TypeArray {
+		return nil, value.FailedToParse("Update argument must be either an object or an array")
+	}
+	if _, ok := f["sort"]; ok {
+		return nil, unknownField("update.updates", "sort")
+	}
+	st := &statementOf{multi: value.Truthy(f["multi"]), upsert: value.Truthy(f["upsert"])}
+	st.search, st.err = newSearch(q, ns, f["q"].Value, nil, nil, f["hint"])
+	if st.err == nil {
+		st.u, st.err = compileUpdate(f["u"], f["arrayFilters"])
+	}
+	if st.err == nil && st.multi && st.u.IsReplacement() {
+		st.err = value.FailedToParse("multi update is not supported for replacement-style update")
+	}
+	return st, nil
+}
+
+func compileUpdate(u, filters bson.RawValue) (*update.Update, error) {
+	list, err := documents("update", "arrayFilters", filters)
+	if err != nil {
+		return nil, err
+	}
+	return update.Compile(u, list)
+}
+
+// found is a document that a write has to do with.
+type found struct {
+	r   int64
+	doc bson.Raw
+	pos int
+}
+
+// first finds the first document in the search's order; nil if there is none.
+func (s *search) first(t *tx, coll *collection) (*found, error) {
+	p, err := choose(coll, &s.wish)
+	if err != nil {
+		return nil, err
+	}
+	sc := &scan{q: s.q, p: p, m: s.wish.m, inside: true}
+	var one *found
+	if p.sorted {
+		_, err = sc.run(t.c, func(r int64, doc bson.Raw) (verdict, error) {
+			one = &found{r: r, doc: doc}
+			return stopAfter, nil
+		})
+	} else {
+		so := &sorter{spec: s.wish.sort, limit: 1}
+		_, err = sc.run(t.c, func(r int64, doc bson.Raw) (verdict, error) { return goOn, so.add(doc, doc, r) })
+		if items := so.done(); len(items) > 0 {
+			one = &found{r: items[0].r, doc: items[0].doc}
+		}
+	}
+	if err != nil || one == nil {
+		return nil, err
+	}
+	_, one.pos, err = s.wish.m.Test(one.doc)
+	return one, err
+}
+
+// records finds the record numbers of all matching documents.
+func (s *search) records(t *tx, coll *collection) (list []int64, err error) {
+	p, err := choose(coll, &s.wish)
+	if err != nil {
+		return nil, err
+	}
+	sc := &scan{q: s.q, p: p, m: s.wish.m, inside: true}
+	_, err = sc.run(t.c, func(r int64, _ bson.Raw) (verdict, error) {
+		list = append(list, r)
+		return goOn, nil
+	})
+	return list, err
+}
+
+func (t *tx) document(r int64) (bson.Raw, error) {
+	row, err := t.c.one(sqlDoc, r)
+	if err != nil || row == nil {
+		return nil, err
+	}
+	return blob(row[0]), nil
+}
+
+// update runs one statement.
+func (st *statementOf) update(t *tx, i int, res *writeResult) error {
+	if st.err != nil {
+		return st.err
+	}
+	coll := t.cat.colls[st.ns]
+	matched := false
+	if coll != nil {
+		var err error
+		if matched, err = st.updateMatching(t, coll, res); err != nil {
+			return err
+		}
+	}
+	if matched || !st.upsert {
+		return nil
+	}
+	doc, err := st.insertNew(t)
+	if err != nil {
+		return err
+	}
+	id, _ := value.Lookup(doc, "_id")
+	res.n++
+	res.upserted = append(res.upserted, upserted{i, id})
+	return nil
+}
+
+func (st *statementOf) updateMatching(t *tx, coll *collection, res *writeResult) (matched bool, err error) {
+	if !st.multi {
+		one, err := st.first(t, coll)
+		if err != nil || one == nil {
+			return false, err
+		}
+		return true, st.count(res, func() (bool, error) {
+			_, modified, err := st.apply(t, one)
+			return modified, err
+		})
+	}
+	list, err := st.search.records(t, coll)
+	for _, r := range list {
+		if err != nil {
+			break
+		}
+		var doc bson.Raw
+		if doc, err = t.document(r); err != nil || doc == nil {
+			continue
+		}
+		one := &found{r: r, doc: doc}
+		if _, one.pos, err = st.wish.m.Test(doc); err != nil {
+			break
+		}
+		err = st.count(res, func() (bool, error) {
+			_, modified, err := st.apply(t, one)
+			return modified, err
+		})
+	}
+	return len(list) > 0, err
+}
+
+func (st *statementOf) count(res *writeResult, f func() (bool, error)) error {
+	modified, err := f()
+	if err != nil {
+		return err
+	}
+	res.n++
+	if modified {
+		res.modified++
+	}
+	return nil
+}
+
+// apply updates one document.
+func (st *statementOf) apply(t *tx, one *found) (doc bson.Raw, modified bool, err error) {
+	doc, modified, err = st.u.Apply(one.doc, update.ApplyOptions{Pos: one.pos, Matcher: st.wish.m, Now: st.q.e.now()})
+	if err != nil || !modified {
+		return one.doc, false, err
+	}
+	was, _ := value.Lookup(one.doc, "_id")
+	if id, ok := value.Lookup(doc, "_id"); !ok || !value.Same(was, id) {
+		return nil, false, refuse(value.CodeImmutableField, "ImmutableField", "Performing an update on the path '_id' would modify the immutable field '_id'")
+	}
+	if doc, err = t.e.withID(doc); err != nil {
+		return nil, false, err
+	}
+	return doc, true, t.update(t.cat.colls[st.ns], one.r, one.doc, doc)
+}
+
+// insertNew inserts the document of an upsert.
+func (st *statementOf) insertNew(t *tx) (bson.Raw, error) {
+	seed, err := update.Seed(st.wish.m, st.u)
+	if err != nil {
+		return nil, err
+	}
+	doc, _, err := st.u.Apply(seed, update.ApplyOptions{Pos: -1, Matcher: st.wish.m, Insert: true, Now: st.q.e.now()})
+	if err != nil {
+		return nil, err
+	}
+	if doc, err = t.e.withID(doc); err != nil {
+		return nil, err
+	}
+	coll, err := t.ensure(st.ns, nil)
+	if err != nil {
+		return nil, err
+	}
+	return doc, t.insert(coll, doc)
+}
+
+func runDelete(q *request) (bson.Raw, error) {
+	ns, err := q.namespace()
+	if err != nil {
+		return nil, err
+	}
+	docs, err := q.docs("deletes")
+	if err != nil {
+		return nil, err
+	}
+	if err := checkStatements(len(docs)); err != nil {
+		return nil, err
+	}
+	if err := noLet(q); err != nil {
+		return nil, err
+	}
+	list := make([]*statementOf, len(docs))
+	for i, d := range docs {
+		f, err := fieldsOf("delete.deletes", d, deleteFields, "q", "limit")
+		if err != nil {
+			return nil, err
+		}
+		limit, _ := value.Whole(f["limit"])
+		if limit != 0 && limit != 1 {
+			return nil, value.FailedToParse("The limit field in delete objects must be 0 or 1. Got %d", limit)
+		}
+		list[i] = &statementOf{multi: limit == 0}
+		list[i].search, list[i].err = newSearch(q, ns, f["q"].Value, nil, nil, f["hint"])
+	}
+	var res writeResult
+	err = q.e.writer.write(func(t *tx) error {
+		res = writeResult{}
+		return res.each(q, len(list), func(i int) error { return list[i].remove(t, &res) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res.reply(false), nil
+}
+
+func (st *statementOf) remove(t *tx, res *writeResult) error {
+	if st.err != nil {
+		return st.err
+	}
+	coll := t.cat.colls[st.ns]
+	if coll == nil {
+		return nil
+	}
+	if !st.multi {
+		one, err := st.first(t, coll)
+		if err != nil || one == nil {
+			return err
+		}
+		res.n++
+		return t.remove(coll, one.r, one.doc)
+	}
+	list, err := st.search.records(t, coll)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		doc, err := t.document(r)
+		if err != nil {
+			return err
+		}
+		if err := t.remove(coll, r, doc); err != nil {
+			return err
+		}
+		res.n++
+	}
+	return nil
+}
