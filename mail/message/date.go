@@ -1,0 +1,96 @@
+package message
+
+import (
+	"net/mail"
+	"strings"
+	"time"
+)
+
+// ParseDate reads a Date header (RFC 5322 3.3) and the other forms that are
+// met in mail. Zone abbreviations of RFC 5322 4.3 and the commonest others are
+// known. It gives the zero time for what is no date, or lies outside the
+// years 1900 to 9999.
+func ParseDate(s string) time.Time {
+	if len(s) > 200 {
+		s = s[:200]
+	}
+	s = strings.ReplaceAll(collapse(stripComments(s)), " ,", ",")
+	if s == "" {
+		return time.Time{}
+	}
+	s = namedZone(s)
+	t, err := mail.ParseDate(s)
+	for i := 0; err != nil && i < len(dateLayouts); i++ {
+		t, err = time.Parse(dateLayouts[i], s)
+	}
+	if err != nil || t.Year() < 1900 || t.Year() > 9999 {
+		return time.Time{}
+	}
+	return t
+}
+
+var dateLayouts = []string{
+	"Mon, 2 Jan 2006 15:04:05", "Mon, 2 Jan 2006 15:04", "2 Jan 2006 15:04:05", "Mon 2 Jan 2006 15:04:05 -0700",
+	"Mon, 2 Jan 2006 15:04:05 -07:00", "2 Jan 2006 15:04:05 -07:00", "Mon, 2 Jan 06 15:04:05 -0700", "Mon, 2-Jan-2006 15:04:05 -0700",
+	"Monday, 2 January 2006 15:04:05 -0700", "Mon, 2 January 2006 15:04:05 -0700", "Monday, 2 Jan 2006 15:04:05 -0700",
+	"Mon Jan 2 15:04:05 2006", "Mon Jan 2 15:04:05 -0700 2006", "Mon, Jan 2 2006 15:04:05 -0700", "Jan 2, 2006 15:04:05 -0700",
+	time.RFC3339, "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006/01/02 15:04:05", "Mon, 2 Jan 2006",
+}
+
+// zones gives offsets for abbreviations that time.Parse does not resolve.
+func zoneOffset(name string) string {
+	switch strings.ToUpper(name) {
+	case "UT", "GMT", "UTC", "Z", "WET":
+		return "+0000"
+	case "EST":
+		return "-0500"
+	case "EDT", "AST":
+		return "-0400"
+	case "CST":
+		return "-0600"
+	case "CDT":
+		return "-0500"
+	case "MST":
+		return "-0700"
+	case "MDT":
+		return "-0600"
+	case "PST":
+		return "-0800"
+	case "PDT":
+		return "-0700"
+	case "CET", "BST", "WEST", "MEZ":
+		return "+0100"
+	case "CEST", "EET", "SAST", "MESZ":
+		return "+0200"
+	case "EEST", "MSK":
+		return "+0300"
+	case "IST":
+		return "+0530"
+	case "JST", "KST":
+		return "+0900"
+	case "AEST":
+		return "+1000"
+	case "AEDT":
+		return "+1100"
+	}
+	return ""
+}
+
+// namedZone replaces a zone name at the end by its offset.
+func namedZone(s string) string {
+	s = strings.TrimRight(s, ".;,")
+	i := strings.LastIndexByte(s, ' ')
+	if i < 0 {
+		return s
+	}
+	last := s[i+1:]
+	for _, prefix := range []string{"GMT", "UTC"} {
+		if rest, ok := strings.CutPrefix(last, prefix); ok && len(rest) == 5 {
+			return s[:i+1] + rest
+		}
+	}
+	if offset := zoneOffset(last); offset != "" {
+		return s[:i+1] + offset
+	}
+	return s
+}

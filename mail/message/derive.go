@@ -1,0 +1,242 @@
+package message
+
+import (
+	"html"
+	"regexp"
+	"strings"
+)
+
+// Parse analyses a message. It never fails: what cannot be understood is kept
+// as bytes and named in Defects. raw is kept by reference and must not change
+// while the message is in use. The cost is linear in len(raw).
+func Parse(raw []byte) *Message {
+	m := &Message{Size: int64(len(raw))}
+	text, ends := normalise(raw)
+	root, found := parseTree(text)
+	patchData, ok := makePatch(text, root, ends)
+	if !ok {
+		root, patchData = flatTree(raw)
+		found.add(defectGivenUp)
+	}
+	m.Root, m.Patch = root, patchData
+	noteBytes(raw, ends, &found)
+	d := deriver{m: m, defects: found}
+	d.fields()
+	d.run()
+	m.Defects = d.defects
+	return m
+}
+
+// noteBytes records odd line ends and NULs.
+func noteBytes(raw []byte, ends *lineEnds, found *defects) {
+	if !ends.plain() && !ends.cr {
+		found.add(defectLineEnds)
+	}
+	cr, nul := oddBytes(raw)
+	if cr {
+		found.add(defectBareCR)
+	}
+	if nul {
+		found.add(defectNUL)
+	}
+}
+
+// flatTree is the tree of a message whose structure was given up: its header,
+// if that is an ordinary one, and everything else as one body, byte for byte.
+func flatTree(raw []byte) (*Node, []byte) {
+	p := &parser{raw: raw}
+	n := &Node{at: place{delim: -1, close: -1}, flat: true}
+	p.header(n)
+	p.analyse(n, "")
+	n.at.body, n.at.end = p.pos, len(raw)
+	p.leaf(n)
+	if exact(raw, n, nil) {
+		return n, nil
+	}
+	// The header is odd as well: it is kept in the body and only analysed. The
+	// blank line that a tree without header lines has is not in the message.
+	n.Header, n.at.body = nil, 0
+	p.leaf(n)
+	return n, (&patch{trees: [][]op{{{skip: 2}}}}).marshal()
+}
+
+// deriver walks the tree once: it numbers the parts that are stored outside,
+// and collects text, HTML and attachments.
+type deriver struct {
+	m       *Message
+	defects defects
+	stored  []*Node
+	cids    map[string]string
+	inline  int64
+
+	text, html []string
+	textSize   int
+	// htmlIntro is the first HTML part.
+	htmlIntro string
+}
+
+// context is what a part inherits.
+type context struct{ alternative, related bool }
+
+func (d *deriver) run() {
+	d.walk(d.m.Root, context{})
+	d.m.stored = d.stored
+	m := d.m
+	for _, s := range d.html {
+		if strings.TrimSpace(s) != "" {
+			m.HTML = append(m.HTML, d.cidLinks(s))
+		}
+	}
+	kept := d.text[:0]
+	for _, s := range d.text {
+		if s = strings.TrimSpace(s); s != "" {
+			kept = append(kept, s)
+		}
+	}
+	m.Text = d.cidLinks(strings.Join(kept, "\n"))
+	if m.Text == "" && len(m.HTML) > 0 {
+		var parts []string
+		for _, s := range m.HTML {
+			parts = append(parts, htmlToText(s[:min(len(s), maxHTML)], maxText, true))
+		}
+		m.Text = strings.TrimSpace(strings.Join(parts, "\n"))
+	}
+	m.Intro = d.intro()
+}
+
+// intro is made from the HTML when the sender wrote some, as in WildDuck,
+// else from the text.
+func (d *deriver) intro() string {
+	if d.htmlIntro != "" {
+		if s := makeIntro(htmlToText(d.htmlIntro[:min(len(d.htmlIntro), maxHTML)], introSource, false)); s != "" {
+			return s
+		}
+	}
+	return makeIntro(d.m.Text)
+}
+
+func (d *deriver) walk(n *Node, c context) {
+	contentType := n.mediaType()
+	c.alternative = c.alternative || contentType == "multipart/alternative"
+	c.related = c.related || contentType == "multipart/related"
+	inline := isInlineText(n, contentType)
+	switch {
+	case n.HasBoundary:
+	case inline && len(n.data) > 0 && !n.flat:
+		d.collect(n, contentType, c)
+	case n.ContentType().Type == "multipart" && len(n.data) > 0 && n == d.m.Root && !n.flat:
+		d.collect(n, "text/plain", c) // a multipart without parts: show what is there
+		inline = true
+	}
+	if !n.HasBoundary && len(n.data) > 0 && !d.keep(n, inline) {
+		d.moveOut(n, contentType, c.related, !inline)
+	}
+	if n.Message != nil {
+		// The message inside counts as one attachment; the parts in it are
+		// walked (WildDuck's rule). Its own body needs a place of its own too.
+		n = n.Message
+		if !n.HasBoundary && len(n.data) > 0 && !d.keep(n, isInlineText(n, n.mediaType())) {
+			d.moveOut(n, n.mediaType(), c.related, false)
+		}
+	}
+	for _, child := range n.Children {
+		d.walk(child, c)
+	}
+}
+
+// keep decides whether a body stays in the tree.
+func (d *deriver) keep(n *Node, inline bool) bool {
+	if !inline || n.flat || n.Size > maxInline || d.inline+n.Size > maxInlineAll {
+		return false
+	}
+	d.inline += n.Size
+	return true
+}
+
+// collect decodes an inline text part.
+func (d *deriver) collect(n *Node, contentType string, c context) {
+	if d.textSize > maxText {
+		d.defects.add(defectText)
+		return
+	}
+	text := d.decodeText(n)
+	d.textSize += len(text)
+	if contentType == "text/html" {
+		text = strings.TrimSpace(text)
+		if d.htmlIntro == "" {
+			d.htmlIntro = text
+		}
+		d.html = append(d.html, text)
+		if !c.alternative && len(text) < maxHTML {
+			d.text = append(d.text, htmlToText(text, maxText, true))
+		}
+		return
+	}
+	d.text = append(d.text, text)
+	if !c.alternative {
+		d.html = append(d.html, textToHTML(text))
+	}
+}
+
+// decodeText undoes transfer encoding, charset and format=flowed.
+func (d *deriver) decodeText(n *Node) string {
+	ct := n.ContentType()
+	body := decodeBytes(n.data, n.TransferEncoding())
+	charset := DecodeHeader(ct.Param("charset"))
+	text, sure := decodeCharset(body, charset)
+	if !sure && (charset != "" || !isASCII(text)) {
+		d.defects.add(defectCharset)
+	}
+	if strings.IndexByte(text, 0) >= 0 {
+		text = strings.ReplaceAll(text, "\x00", "") // no reader shows it, and many tools stop at it
+	}
+	if n.TransferEncoding() == "base64" && dirtyBase64(n.data) {
+		d.defects.add(defectBase64)
+	}
+	if lowerTrim(ct.Param("format")) == "flowed" {
+		return DecodeFlowed(text, lowerTrim(ct.Param("delsp")) == "yes")
+	}
+	return text
+}
+
+var cidLink = regexp.MustCompile(`\bcid:([^\s"'<>)]+)`)
+
+// cidLinks points links to parts of the message to their stored names.
+func (d *deriver) cidLinks(s string) string {
+	if len(d.cids) == 0 || !strings.Contains(s, "cid:") {
+		return s
+	}
+	return cidLink.ReplaceAllStringFunc(s, func(link string) string {
+		if id, ok := d.cids[link[len("cid:"):]]; ok {
+			return "attachment:" + id
+		}
+		return link
+	})
+}
+
+// textToHTML shows plain text as HTML: paragraphs and line breaks.
+func textToHTML(s string) string {
+	s = html.EscapeString(s)
+	var b strings.Builder
+	b.Grow(len(s) + len(s)/16 + 16)
+	b.WriteString("<p>")
+	empty, begun := 0, false
+	for line := range strings.SplitSeq(s, "\n") {
+		line = strings.TrimRight(line, " \t\r")
+		if line == "" {
+			empty++
+			continue
+		}
+		if begun {
+			if empty > 0 {
+				b.WriteString("</p><p>")
+			} else {
+				b.WriteString("<br/>")
+			}
+		}
+		begun, empty = true, 0
+		b.WriteString(line)
+	}
+	b.WriteString("</p>")
+	return b.String()
+}

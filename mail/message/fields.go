@@ -1,0 +1,124 @@
+package message
+
+import (
+	"bytes"
+	"strings"
+)
+
+// oddBytes looks for a CR without LF and for NUL.
+func oddBytes(raw []byte) (cr, nul bool) {
+	nul = bytes.IndexByte(raw, 0) >= 0
+	for rest := raw; ; {
+		i := bytes.IndexByte(rest, '\r')
+		if i < 0 {
+			return false, nul
+		}
+		if i+1 == len(rest) || rest[i+1] != '\n' {
+			return true, nul
+		}
+		rest = rest[i+2:]
+	}
+}
+
+// fields fills in what comes from the root's header.
+func (d *deriver) fields() {
+	m, h := d.m, d.m.Root.Parsed
+	m.ContentType = m.Root.mediaType()
+	m.From = decodeAddresses(h.Addresses("from"))
+	m.Sender = decodeAddresses(h.Addresses("sender"))
+	m.ReplyTo = decodeAddresses(h.Addresses("reply-to"))
+	m.To = decodeAddresses(h.Addresses("to"))
+	m.Cc = decodeAddresses(h.Addresses("cc"))
+	m.Bcc = decodeAddresses(h.Addresses("bcc"))
+	m.Subject = collapse(cleanText(DecodeHeader(h.lastNonEmpty("subject"))))
+	m.MessageID = firstID(h.Get("message-id"))
+	m.InReplyTo = firstID(h.Get("in-reply-to"))
+	m.References = messageIDs(h.Get("references"), maxReferences)
+	m.ThreadSubject = normaliseSubject(m.Subject)
+	m.ThreadRefs = threadRefs(h)
+	m.Headers = indexedHeaders(m.Root.Header)
+	date := h.lastNonEmpty("date")
+	m.Date = ParseDate(date)
+	switch {
+	case date == "":
+		d.defects.add(defectNoDate)
+	case m.Date.IsZero():
+		d.defects.add(defectBadDate)
+	}
+	switch froms := len(m.Root.Lookup("from")); {
+	case froms > 1:
+		d.defects.add(defectManyFrom)
+	case len(m.From) == 0:
+		d.defects.add(defectNoFrom)
+	}
+}
+
+// lastNonEmpty is the last value of a repeated field that is not blank.
+func (h ParsedHeader) lastNonEmpty(key string) string {
+	list, ok := h.value(key).([]string)
+	if !ok {
+		return h.Get(key)
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		if strings.TrimSpace(list[i]) != "" {
+			return list[i]
+		}
+	}
+	return ""
+}
+
+// Limits of the indexed headers, in bytes.
+const (
+	maxIndexKey   = 255
+	maxIndexValue = 880
+	indexCut      = 4
+	maxIndexed    = 200
+)
+
+func isIndexed(key string) bool {
+	switch key {
+	case "to", "cc", "subject", "from", "sender", "reply-to", "message-id", "thread-index", "list-id", "delivered-to":
+		return true
+	}
+	return false
+}
+
+// indexedHeaders are the header fields that the database indexes.
+func indexedHeaders(lines []string) []HeaderField {
+	var out []HeaderField
+	for _, line := range lines {
+		name, value, ok := splitField(line)
+		if !ok || len(name) > maxIndexKey {
+			continue
+		}
+		key := lowerASCII(name)
+		if !isIndexed(key) || len(out) >= maxIndexed {
+			continue
+		}
+		value = unfold(value)
+		if len(value) > 16<<10 {
+			value = value[:16<<10] // far more than is kept
+		}
+		value = strings.ToLower(strings.TrimSpace(strings.ToValidUTF8(DecodeHeader(value), "\uFFFD")))
+		if key == "list-id" {
+			value = insideAngles(value)
+		}
+		if len(value) > maxIndexValue {
+			value = cutUTF8(value, maxIndexValue-indexCut)
+		}
+		out = append(out, HeaderField{key, value})
+	}
+	return out
+}
+
+func insideAngles(s string) string {
+	open := strings.LastIndexByte(s, '<')
+	if open < 0 {
+		return s
+	}
+	inner, _, ok := strings.Cut(s[open+1:], ">")
+	if !ok {
+		return s
+	}
+	return strings.TrimSpace(inner)
+}

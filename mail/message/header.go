@@ -1,0 +1,149 @@
+package message
+
+import "unicode/utf8"
+
+// Get gives a text value, the last one of several; "" when there is none or
+// it is not a text. The key is in lower case.
+func (h ParsedHeader) Get(key string) string {
+	switch v := h.value(key).(type) {
+	case string:
+		return v
+	case []string:
+		if len(v) > 0 {
+			return v[len(v)-1]
+		}
+	case *ContentValue:
+		return v.Value
+	}
+	return ""
+}
+
+// Addresses gives an address list with names still encoded.
+func (h ParsedHeader) Addresses(key string) []Address {
+	v, _ := h.value(key).([]Address)
+	return v
+}
+
+// Has reports whether the key occurs.
+func (h ParsedHeader) Has(key string) bool { return h.value(key) != nil }
+
+func (h ParsedHeader) value(key string) any {
+	for i := range h {
+		if h[i].Key == key {
+			return h[i].Value
+		}
+	}
+	return nil
+}
+
+// isSingle: of these the last one counts.
+func isSingle(key string) bool {
+	switch key {
+	case "in-reply-to", "message-id", "content-transfer-encoding", "content-id", "content-description",
+		"content-language", "content-md5", "content-location":
+		return true
+	}
+	return false
+}
+
+func isAddressKey(key string) bool {
+	switch key {
+	case "from", "sender", "reply-to", "to", "cc", "bcc":
+		return true
+	}
+	return false
+}
+
+var defaultContentType = &ContentValue{Value: "text/plain", Type: "text", Subtype: "plain"}
+
+// analyse makes n.Parsed from n.Header.
+func (p *parser) analyse(n *Node, fallback string) {
+	index := make(map[string]int, len(n.Header))
+	parsed := make(ParsedHeader, 0, len(n.Header)+1)
+	for _, line := range n.Header {
+		name, value, _ := splitField(line)
+		if !isKey(name) {
+			continue
+		}
+		key := lowerASCII(name)
+		at, seen := index[key]
+		if !seen {
+			at = len(parsed)
+			index[key] = at
+			parsed = append(parsed, ParsedField{Key: key})
+		}
+		parsed[at].Value = p.merge(parsed[at].Value, key, p.headerText(unfold(value)))
+	}
+	for i := range parsed {
+		p.finish(&parsed[i])
+	}
+	if i, ok := index["content-type"]; !ok || parsed[i].Value == nil {
+		ct := defaultContentType
+		if fallback != "" {
+			ct = parseContentValue(fallback)
+		}
+		if ok {
+			parsed[i].Value = ct
+		} else {
+			parsed = append(parsed, ParsedField{Key: "content-type", Value: ct})
+		}
+	}
+	n.Parsed = parsed
+}
+
+// merge adds one more value to those of a key.
+func (p *parser) merge(have any, key, value string) any {
+	switch {
+	case isAddressKey(key):
+		list, _ := have.([]Address)
+		more, cut := parseAddresses(value, maxAddresses-len(list))
+		if cut {
+			p.defects.add(defectAddresses)
+		}
+		if list == nil {
+			list = []Address{}
+		}
+		return append(list, more...)
+	case isSingle(key), key == "content-type", key == "content-disposition":
+		return value
+	}
+	switch v := have.(type) {
+	case string:
+		return []string{v, value}
+	case []string:
+		return append(v, value)
+	}
+	return value
+}
+
+// finish analyses structured values. An empty one counts as none.
+func (p *parser) finish(f *ParsedField) {
+	if f.Key != "content-type" && f.Key != "content-disposition" {
+		return
+	}
+	s, _ := f.Value.(string)
+	v := parseContentValue(s)
+	if f.Key == "content-type" {
+		if s == "" {
+			f.Value = nil
+			return
+		}
+		if v.Type == "" || v.Subtype == "" {
+			p.defects.add(defectContentType)
+		}
+	}
+	f.Value = v
+}
+
+// headerText makes a header value valid UTF-8. RFC 6532 says UTF-8; raw bytes
+// of another charset are guessed.
+func (p *parser) headerText(s string) string {
+	if isASCII(s) {
+		return s
+	}
+	if utf8.ValidString(s) {
+		return s
+	}
+	p.defects.add(defectRawHeader)
+	return guessText([]byte(s))
+}

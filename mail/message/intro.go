@@ -1,0 +1,171 @@
+package message
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	introSource = 2 << 10
+	introLength = 128
+)
+
+// makeIntro makes the preview of a text: from its first 2 KiB, without links
+// in brackets, quoted lines and ruling lines; at most 128 characters, cut at
+// a space and marked with an ellipsis.
+func makeIntro(text string) string {
+	text = cutUTF8(text, introSource)
+	var kept []string
+	count := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '>' || isRule(line) {
+			continue
+		}
+		if line = collapse(cleanText(dropBrackets(line))); line == "" {
+			continue
+		}
+		kept = append(kept, line)
+		if count += 1 + utf8.RuneCountInString(line); count > introLength+1 {
+			break
+		}
+	}
+	return cutIntro(strings.Join(kept, " "))
+}
+
+// isRule reports a line of one repeated character.
+func isRule(line string) bool {
+	first, n := utf8.DecodeRuneInString(line)
+	if len(line) == n || unicode.IsLetter(first) {
+		return false
+	}
+	return strings.Trim(line, string(first)) == ""
+}
+
+// dropBrackets removes [image] and [https://...], and the target of
+// [text](target).
+func dropBrackets(s string) string {
+	if strings.IndexByte(s, '[') < 0 {
+		return s
+	}
+	var b strings.Builder
+	for s != "" {
+		open := strings.IndexByte(s, '[')
+		if open < 0 {
+			break
+		}
+		size := strings.IndexByte(s[open:], ']')
+		if size < 0 {
+			break
+		}
+		b.WriteString(s[:open])
+		inner, rest := s[open+1:open+size], s[open+size+1:]
+		if strings.HasPrefix(rest, "(") {
+			b.WriteString(inner)
+			if end := strings.IndexByte(rest, ')'); end >= 0 {
+				rest = rest[end+1:]
+			}
+		} else if !strings.Contains(inner, "://") && !strings.HasPrefix(inner, "cid:") && !strings.HasPrefix(inner, "image") {
+			b.WriteString(s[open : open+size+1])
+		}
+		s = rest
+	}
+	b.WriteString(s)
+	return b.String()
+}
+
+// cutIntro cuts at the last space, or between characters where there is none
+// near: scripts without spaces are cut where no combining mark follows.
+func cutIntro(s string) string {
+	if utf8.RuneCountInString(s) <= introLength {
+		return s
+	}
+	count, end, space := 0, 0, -1
+	for i, r := range s {
+		if count == introLength-1 {
+			end = i
+			break
+		}
+		if r == ' ' && count > introLength/2 {
+			space = i
+		}
+		count++
+	}
+	if next, _ := utf8.DecodeRuneInString(s[end:]); next == ' ' {
+		space = end
+	}
+	if space > 0 {
+		end = space
+	} else {
+		end = clusterStart(s, end)
+	}
+	return strings.TrimRight(s[:end], " ") + "…"
+}
+
+// clusterStart moves a cut back so that it does not part a character from its
+// marks, joiners, modifiers or the other half of a flag.
+func clusterStart(s string, end int) int {
+	for range 20 {
+		next, _ := utf8.DecodeRuneInString(s[end:])
+		prev, n := utf8.DecodeLastRuneInString(s[:end])
+		if n == 0 || n == end {
+			return end
+		}
+		extends := unicode.In(next, unicode.Mn, unicode.Mc, unicode.Me) || next == '\u200d' || prev == '\u200d' ||
+			next >= 0x1f3fb && next <= 0x1f3ff || isFlagHalf(next) && flagHalves(s[:end])%2 == 1
+		if !extends {
+			return end
+		}
+		end -= n
+	}
+	return end
+}
+
+// flagHalves counts the regional indicators at the end of s; two make a flag.
+func flagHalves(s string) int {
+	n := 0
+	for s != "" {
+		r, size := utf8.DecodeLastRuneInString(s)
+		if !isFlagHalf(r) {
+			break
+		}
+		n++
+		s = s[:len(s)-size]
+	}
+	return n
+}
+
+func isFlagHalf(r rune) bool { return r >= 0x1f1e6 && r <= 0x1f1ff }
+
+// cutUTF8 cuts to at most n bytes between characters.
+func cutUTF8(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// cleanText makes valid UTF-8 of s with control characters as spaces. Line
+// ends and tabs count as control characters.
+func cleanText(s string) string {
+	clean := true
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			clean = false
+			break
+		}
+	}
+	if clean {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}

@@ -1,0 +1,50 @@
+package message
+
+import (
+	"encoding/base64"
+	"strings"
+	"unicode/utf16"
+)
+
+// decodeUTF7 reads RFC 2152. What is no UTF-7 is kept as it is.
+func decodeUTF7(b []byte, shift byte) string {
+	var out strings.Builder
+	out.Grow(len(b))
+	for i := 0; i < len(b); {
+		if b[i] != shift {
+			out.WriteByte(b[i] & 0x7f)
+			i++
+			continue
+		}
+		end := i + 1
+		for end < len(b) && isBase64(b[end]) {
+			end++
+		}
+		switch {
+		case end == i+1 && end < len(b) && b[end] == '-':
+			out.WriteByte(shift)
+		default:
+			out.WriteString(utf7Run(b[i+1 : end]))
+		}
+		i = end
+		if i < len(b) && b[i] == '-' {
+			i++
+		}
+	}
+	return out.String()
+}
+
+// utf7Run decodes one run of modified base64: UTF-16, big endian.
+func utf7Run(b []byte) string {
+	raw := make([]byte, base64.RawStdEncoding.DecodedLen(len(b)))
+	n, _ := base64.RawStdEncoding.Decode(raw, b) // what decodes before an error is kept
+	units := make([]uint16, 0, n/2)
+	for i := 0; i+1 < n; i += 2 {
+		units = append(units, uint16(raw[i])<<8|uint16(raw[i+1]))
+	}
+	return string(utf16.Decode(units))
+}
+
+func isBase64(c byte) bool {
+	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/'
+}
