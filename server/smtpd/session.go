@@ -1,0 +1,320 @@
+package smtpd
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/address"
+	"github.com/eidermail/eider/mail/deliver"
+	"github.com/eidermail/eider/mail/store"
+	"github.com/eidermail/eider/server/conn"
+)
+
+// memoryStep is in which pieces a message reserves its room.
+const memoryStep = 256 << 10
+
+// Session is one connection's state. The library has no contexts, so the
+// server's is used; it ends when the server gives work in hand up.
+type Session struct {
+	server *Server
+	log    *slog.Logger
+	client *smtp.Conn
+	remote string
+	conn   *conn.Conn
+	tls    *tls.ConnectionState
+
+	// mu guards the transaction: with BDAT the library reads a message in one
+	// goroutine while it may reset the session in another.
+	mu sync.Mutex
+	tx *transaction
+}
+
+// transaction is what MAIL began.
+type transaction struct {
+	id   string
+	helo string
+	from string
+	size int64
+	utf8 bool
+	// given are the texts of the RCPT commands, rcpts whom they mean.
+	given []string
+	rcpts []deliver.Recipient
+}
+
+func newSession(server *Server, sc *smtp.Conn, c *conn.Conn) *Session {
+	s := &Session{server: server, client: sc, conn: c, remote: conn.IP(c.RemoteAddr())}
+	if state, ok := sc.TLSConnectionState(); ok {
+		s.tls = &state
+	}
+	c.SetAbove(sc.Conn())
+	s.log = server.log.With(slog.String("sid", c.ID), slog.String("remote", s.remote))
+	return s
+}
+
+// reply makes an answer with an enhanced status code (RFC 2034, RFC 3463).
+func reply(code, class, subject, detail int, text string) *smtp.SMTPError {
+	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{class, subject, detail}, Message: text}
+}
+
+// The answers that are not about a domain error.
+var (
+	replyEnded   = reply(421, 4, 3, 2, "This connection is ending")
+	replyNested  = reply(503, 5, 5, 1, "A transaction is open already")
+	replySender  = reply(553, 5, 1, 7, "Sender address syntax not accepted")
+	replyUTF8    = reply(553, 5, 6, 7, "Address with characters beyond ASCII needs the SMTPUTF8 parameter")
+	replyMemory  = reply(452, 4, 3, 1, "Too much mail in hand, try again later")
+	replyNobody  = reply(503, 5, 5, 1, "No recipients")
+	replyCut     = reply(451, 4, 4, 2, "Message data incomplete")
+	replyLine    = reply(554, 5, 6, 0, "A line of the message is too long")
+	replyBare    = reply(554, 5, 6, 0, "CR or LF outside CRLF is not allowed in message data")
+	replyTooBig  = reply(552, 5, 2, 2, "Message larger than the mailbox may hold")
+	sayBareReply = "554 5.6.0 CR or LF outside CRLF is not allowed in message data\r\n"
+)
+
+// Reset forgets the transaction. The library calls it when the answer to a
+// message is written, too.
+func (s *Session) Reset() {
+	s.mu.Lock()
+	s.tx = nil
+	s.mu.Unlock()
+	s.conn.Answered()
+}
+
+// Logout ends the session.
+func (s *Session) Logout() error { return nil }
+
+// Mail begins a transaction. Any reverse-path that is an address, and the
+// null one, is taken; whether it is true is a later stage's work.
+func (s *Session) Mail(from string, opts *smtp.MailOptions) error {
+	if s.conn.Dead() {
+		return replyEnded
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tx != nil {
+		// RFC 5321 4.1.4: MAIL must not be sent inside a transaction.
+		return replyNested
+	}
+	tx := &transaction{
+		id: store.NewQueueID(s.server.o.Now()), helo: s.client.Hostname(),
+		size: opts.Size, utf8: opts.UTF8,
+	}
+	if from != "" {
+		a, err := parse(from)
+		if err != nil {
+			return replySender
+		}
+		if !tx.utf8 && !isASCII(from) {
+			return replyUTF8
+		}
+		tx.from = a.String()
+	}
+	s.tx = tx
+	return nil
+}
+
+// parse reads a path from which the library took the quotation marks of the
+// local-part away.
+func parse(path string) (address.Address, error) {
+	a, err := address.Parse(path)
+	if err == nil {
+		return a, nil
+	}
+	at := strings.LastIndexByte(path, '@')
+	if at < 0 {
+		return address.Address{}, err
+	}
+	local := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(path[:at])
+	return address.Parse(`"` + local + `"` + path[at:])
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// Rcpt accepts a recipient that is here and has room.
+func (s *Session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.mu.Lock()
+	tx := s.tx
+	s.mu.Unlock()
+	switch {
+	case s.conn.Dead() || tx == nil:
+		return replyEnded
+	case !tx.utf8 && !isASCII(to):
+		return replyUTF8
+	}
+	a, err := parse(to)
+	if err != nil {
+		return s.refuse(tx, to, &mail.Error{Code: mail.CodeInvalid, Op: "read recipient", Field: "address", Err: err})
+	}
+	who, err := s.server.o.Deliver.Resolve(s.server.ctx, a.String())
+	if err == nil {
+		err = room(who.User, tx.size)
+	}
+	if err != nil {
+		return s.refuse(tx, to, err)
+	}
+	tx.given, tx.rcpts = append(tx.given, to), append(tx.rcpts, who)
+	return nil
+}
+
+// refuse logs a refused recipient and words the answer.
+func (s *Session) refuse(tx *transaction, to string, err error) error {
+	answer := answerTo(err)
+	s.log.LogAttrs(s.server.ctx, slog.LevelInfo, "recipient refused",
+		slog.String("id", tx.id), slog.String("reverse_path", tx.from), slog.String("recipient", to),
+		slog.Int("code", answer.Code), slog.Any("error", err))
+	return answer
+}
+
+// room refuses what is announced (RFC 1870) as larger than the room that is left.
+func room(u mail.User, size int64) error {
+	switch {
+	case u.Quota <= 0 || size <= 0 || u.StorageUsed+size <= u.Quota:
+		return nil
+	case size > u.Quota:
+		return &mail.Error{Code: mail.CodeTooBig, Op: "check quota", Reason: "quota"}
+	default:
+		return &mail.Error{Code: mail.CodeOverQuota, Op: "check quota"}
+	}
+}
+
+// Data takes the message and answers after it is stored for everybody. A
+// message that is larger than some recipient's mailbox may ever hold is
+// refused before anybody gets it: there is one answer for all of them.
+func (s *Session) Data(r io.Reader) error {
+	m, err := s.Receive(r)
+	if err != nil {
+		return err
+	}
+	defer m.Done()
+	for _, who := range m.Recipients {
+		if who.User.Quota > 0 && int64(len(m.Raw)) > who.User.Quota {
+			return replyTooBig
+		}
+	}
+	return s.Answer(s.server.o.Deliver.DeliverAll(s.server.ctx, m.Delivery))
+}
+
+// Deliver is the per-recipient form of Data's second half, for LMTP.
+func (s *Session) Deliver(m Received) []deliver.Result {
+	return s.server.o.Deliver.Deliver(s.server.ctx, m.Delivery)
+}
+
+// Answer words an error; nil stays nil.
+func (s *Session) Answer(err error) error {
+	if err == nil {
+		return nil
+	}
+	return answerTo(err)
+}
+
+// Received is a message as it came, with our trace field on top.
+type Received struct {
+	deliver.Delivery
+	// Given are the texts of the RCPT commands, one for each recipient.
+	Given []string
+	// Done must be called when the message is filed.
+	Done func()
+}
+
+// Receive reads the whole message, under the limits. The error is the answer
+// to the client. After a CR or LF outside CRLF the client is told and the
+// connection ended here: what follows may be meant as commands by another
+// reading of the same bytes.
+func (s *Session) Receive(r io.Reader) (Received, error) {
+	s.mu.Lock()
+	tx := s.tx
+	s.mu.Unlock()
+	if tx == nil || len(tx.rcpts) == 0 {
+		return Received{}, replyNobody
+	}
+	if !s.conn.Begin() {
+		return Received{}, replyEnded
+	}
+	m := s.begin(tx)
+	raw, held, err := s.read(r, tx)
+	m.Done = func() {
+		s.server.memory.Give(held)
+		s.conn.End()
+	}
+	if err == nil {
+		m.Raw = raw
+		return m, nil
+	}
+	m.Done()
+	s.log.LogAttrs(s.server.ctx, slog.LevelInfo, "message refused",
+		slog.String("id", tx.id), slog.String("reverse_path", tx.from), slog.Any("error", err))
+	return Received{}, s.unread(err, len(tx.rcpts))
+}
+
+// unread words why a message could not be read.
+func (s *Session) unread(err error, recipients int) error {
+	var answer *smtp.SMTPError
+	switch {
+	case s.conn.Bare() || errors.Is(err, conn.ErrBareLineEnd):
+		lines := 1
+		if s.server.lmtp {
+			lines = recipients
+		}
+		s.conn.Refuse(strings.Repeat(sayBareReply, lines))
+		return replyBare
+	case errors.Is(err, conn.ErrLongLine):
+		return replyLine
+	case errors.As(err, &answer):
+		return answer
+	default:
+		return replyCut
+	}
+}
+
+// begin fills in what is known before the message comes.
+func (s *Session) begin(tx *transaction) Received {
+	m := Received{Given: tx.given}
+	m.Delivery = deliver.Delivery{
+		ID: tx.id, ReversePath: tx.from, Recipients: tx.rcpts, Source: "MX", RemoteIP: s.remote, Helo: tx.helo,
+		TransType: s.with(tx), Time: s.server.o.Now(),
+	}
+	if s.tls != nil {
+		m.TLSVersion, m.TLSCipher = tls.VersionName(s.tls.Version), tls.CipherSuiteName(s.tls.CipherSuite)
+	}
+	return m
+}
+
+// read collects the message behind our Received field. held is what is
+// reserved of the server's memory for it.
+func (s *Session) read(r io.Reader, tx *transaction) (raw []byte, held int64, err error) {
+	var b bytes.Buffer
+	b.Write(s.received(tx))
+	b.Grow(int(min(max(tx.size, 0), memoryStep)))
+	strict := conn.NewStrictReader(r, textLine)
+	for {
+		if !s.server.memory.Take(memoryStep) {
+			return nil, held, replyMemory
+		}
+		held += memoryStep
+		_, err := io.CopyN(&b, strict, memoryStep)
+		switch {
+		case s.conn.Bare():
+			return nil, held, conn.ErrBareLineEnd
+		case errors.Is(err, io.EOF):
+			return b.Bytes(), held, nil
+		case err != nil:
+			return nil, held, err
+		}
+	}
+}
