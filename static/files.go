@@ -1,0 +1,91 @@
+package static
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+//go:embed dist/app.css favicon.svg js/*.js
+var files embed.FS
+
+// modules are the script's files in the order of their imports. They are
+// served as one, because the first view has five requests to spend.
+var modules = []string{"core.js", "nav.js", "select.js", "toast.js", "actions.js", "reader.js", "live.js", "recipients.js", "compose.js", "keys.js", "register.js"}
+
+// file is one served file.
+type file struct {
+	name, hash, mime string
+	plain            []byte
+	compress         sync.Once
+	gzip, brotli     []byte
+}
+
+// library is every file, by logical and by served name.
+type library struct {
+	logical, served map[string]*file
+}
+
+var load = sync.OnceValue(func() library {
+	lib := library{map[string]*file{}, map[string]*file{}}
+	lib.add("app.css", "text/css; charset=utf-8", read("dist/app.css"))
+	lib.add("favicon.svg", "image/svg+xml", read("favicon.svg"))
+	lib.add("app.js", "text/javascript; charset=utf-8", join())
+	return lib
+})
+
+// read gives an embedded file. The names are constants of this package, so
+// a missing one is a mistake of the build.
+func read(name string) []byte {
+	data, err := files.ReadFile(name)
+	if err != nil {
+		panic(fmt.Sprintf("static: %v", err))
+	}
+	return data
+}
+
+func (l library) add(name, mime string, data []byte) {
+	sum := sha256.Sum256(data)
+	f := &file{name: name, mime: mime, plain: data, hash: base64.RawURLEncoding.EncodeToString(sum[:9])}
+	l.logical[name] = f
+	base, ext, _ := strings.Cut(name, ".")
+	l.served[base+"."+f.hash+"."+ext] = f
+}
+
+// URL is the path of a file: URL("app.css") is "/static/app.<hash>.css". An
+// unknown name is a mistake in a template; its path answers 404.
+func URL(name string) string {
+	f, ok := load().logical[name]
+	if !ok {
+		return prefix + name
+	}
+	base, ext, _ := strings.Cut(name, ".")
+	return prefix + base + "." + f.hash + "." + ext
+}
+
+var (
+	importLine  = regexp.MustCompile(`(?m)^import [^\n]* from "\./[a-z]+\.js";\n`)
+	exportWord  = regexp.MustCompile(`(?m)^export (function|const|let|async|class)`)
+	commentLine = regexp.MustCompile(`(?m)^[ \t]*(?://|/\*|\*)[^\n]*\n`)
+	blankLines  = regexp.MustCompile(`\n{2,}`)
+)
+
+// join puts the modules into one. They import only each other and have no
+// two top-level names alike (a test holds them to it), so that leaving out
+// the import lines and the word export is all there is to do. Lines that are
+// only comment go too.
+func join() []byte {
+	var b strings.Builder
+	for _, name := range modules {
+		text := string(read("js/" + name))
+		text = importLine.ReplaceAllString(text, "")
+		text = exportWord.ReplaceAllString(text, "$1")
+		b.WriteString(commentLine.ReplaceAllString(text, ""))
+		b.WriteByte('\n')
+	}
+	return []byte(blankLines.ReplaceAllString(b.String(), "\n"))
+}
