@@ -1,0 +1,283 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/address"
+	"github.com/eidermail/eider/mail/message"
+	"github.com/eidermail/eider/mail/store"
+)
+
+// formatted is an address without label and dots, as WildDuck shows recipients.
+func formatted(s string) string {
+	a, err := address.Parse(s)
+	if err != nil {
+		return s
+	}
+	return a.View()
+}
+
+func paramsOf(ct *message.ContentValue) map[string]string {
+	if len(ct.Params) == 0 {
+		return nil
+	}
+	out := make(map[string]string, len(ct.Params))
+	for _, p := range ct.Params {
+		out[p.Key] = p.Value
+	}
+	return out
+}
+
+// messages is GET …/messages.
+func (s *server) messages(c echo.Context) error {
+	p, err := readParams(c)
+	if err != nil {
+		return err
+	}
+	p.open = true
+	user, box := s.userParam(c, p), p.id("mailbox", true)
+	l := store.List{
+		User: user, Mailbox: box, Limit: int(p.number("limit", false, 1, store.MaxPage, 20)),
+		OldestFirst:  p.text("order", false, 16) == "asc",
+		ThreadCounts: p.yes("threadCounters", false),
+	}
+	unseen := p.maybe("unseen")
+	if unseen != nil && *unseen {
+		l.Filter.Unseen = true
+	}
+	withMeta, headers := p.yes("metaData", false), p.text("includeHeaders", false, 1024)
+	next, previous := p.text("next", false, 1024), p.text("previous", false, 1024)
+	if err := p.finish(); err != nil {
+		return err
+	}
+	if err := s.may(c, "read", "messages", user); err != nil {
+		return err
+	}
+	mailbox, err := s.Store.Mailbox(ctxOf(c), user, box)
+	if err != nil {
+		return err
+	}
+	page := turnTo(&l, next, previous)
+	rows, err := s.Store.Messages(ctxOf(c), l)
+	if err != nil {
+		return err
+	}
+	results, err := s.rows(c, rows.Messages, l.ThreadCounts, withMeta, headers)
+	if err != nil {
+		return err
+	}
+	body := map[string]any{
+		"success": true, "total": totalOf(mailbox, l.Filter.Unseen), "page": page,
+		"previousCursor": false, "nextCursor": false, "specialUse": string(mailbox.SpecialUse), "results": results,
+	}
+	before, after := rows.Newer, rows.Older
+	if l.OldestFirst {
+		before, after = after, before
+	}
+	if n := len(rows.Messages); n > 0 && after {
+		body["nextCursor"] = formatCursor(store.KeyOf(&rows.Messages[n-1]), page+1)
+	}
+	if len(rows.Messages) > 0 && before && page > 1 {
+		body["previousCursor"] = formatCursor(store.KeyOf(&rows.Messages[0]), page-1)
+	}
+	return respond(c, http.StatusOK, body)
+}
+
+// turnTo sets the list's position from the cursors and gives the page's number.
+func turnTo(l *store.List, next, previous string) int {
+	forward, cursor := true, next
+	if next == "" {
+		forward, cursor = false, previous
+	}
+	key, page := parseCursor(cursor)
+	if key == nil {
+		return 1
+	}
+	// "next" is older in the usual order, and newer when the oldest come first.
+	if forward != l.OldestFirst {
+		l.Before = key
+	} else {
+		l.After = key
+	}
+	return max(page, 1)
+}
+
+func totalOf(b mail.Mailbox, unseen bool) int {
+	if unseen {
+		return b.Unseen
+	}
+	return b.Total
+}
+
+// rows writes a list; metaData and includeHeaders need each message itself.
+func (s *server) rows(c echo.Context, list []mail.Message, counts, withMeta bool, headers string) ([]any, error) {
+	out := make([]any, 0, len(list))
+	for i := range list {
+		row := rowOf(&list[i])
+		if counts {
+			row.ThreadMessageCount = &list[i].ThreadCount
+		}
+		if !withMeta && headers == "" {
+			out = append(out, row)
+			continue
+		}
+		d, err := s.Store.Message(ctxOf(c), list[i].User, list[i].Mailbox, list[i].UID)
+		if mail.IsCode(err, mail.CodeNoMessage) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		wide := struct {
+			rowJSON
+			MetaData any               `json:"metaData,omitempty"`
+			Headers  map[string]string `json:"headers,omitempty"`
+		}{rowJSON: row}
+		if withMeta {
+			wide.MetaData = jsonObject(d.Meta.Custom)
+		}
+		wide.Headers = headersOf(&d, headers)
+		out = append(out, wide)
+	}
+	return out, nil
+}
+
+// headersOf picks the named header fields, in lower case.
+func headersOf(d *store.Detail, names string) map[string]string {
+	if names == "" {
+		return nil
+	}
+	out := map[string]string{}
+	for name := range strings.SplitSeq(strings.ToLower(names), ",") {
+		name = strings.TrimSpace(name)
+		for _, f := range d.Header {
+			if strings.ToLower(f.Key) == name {
+				out[name] = f.Value
+			}
+		}
+	}
+	return out
+}
+
+// one reads user, mailbox and UID of the path and checks the caller's role.
+func (s *server) one(c echo.Context, p *params, action, resource string) (user, box mail.ID, uid mail.UID, err error) {
+	user, box = s.userParam(c, p), p.id("mailbox", true)
+	uid = mail.UID(p.number("message", true, 1, 1<<32-1, 0)) //nolint:gosec // bounded by the reader
+	if err := p.finish(); err != nil {
+		return user, box, uid, err
+	}
+	return user, box, uid, s.may(c, action, resource, user)
+}
+
+// message is GET …/messages/:message.
+func (s *server) message(c echo.Context) error {
+	p, err := readParams(c)
+	if err != nil {
+		return err
+	}
+	seen := p.yes("markAsSeen", false)
+	p.yes("replaceCidLinks", false)
+	user, box, uid, err := s.one(c, p, "read", "messages")
+	if err != nil {
+		return err
+	}
+	d, err := s.Store.Message(ctxOf(c), user, box, uid)
+	if err != nil {
+		return asNoMessage(err)
+	}
+	if seen && d.Unseen() {
+		if _, err := s.Store.StoreFlags(ctxOf(c), store.Selection{User: user, Mailbox: box, UIDs: []mail.UID{uid}},
+			store.FlagChange{Add: []mail.Flag{mail.FlagSeen}}); err != nil {
+			return err
+		}
+		d.Flags = mail.WithFlag(d.Flags, mail.FlagSeen)
+	}
+	out := detailOf(&d)
+	if out.Outbound, err = s.outbound(c, d.Outbound); err != nil {
+		return err
+	}
+	return respond(c, http.StatusOK, out)
+}
+
+// asNoMessage: in a mailbox that does not exist there is no message either.
+func asNoMessage(err error) error {
+	if mail.IsCode(err, mail.CodeNoMailbox) {
+		return errNoMessage
+	}
+	return err
+}
+
+// outbound lists the queue entries that still wait.
+func (s *server) outbound(c echo.Context, ids []string) ([]outboundJSON, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	entries, err := s.Store.QueueEntries(ctxOf(c), store.QueueFilter{IDs: ids})
+	if err != nil {
+		return nil, err
+	}
+	var out []outboundJSON
+	for _, id := range ids {
+		row := outboundJSON{QueueID: id}
+		for _, e := range entries {
+			if e.ID == id {
+				row.Entries = append(row.Entries, queueRowJSON{e.Seq, e.Recipient, e.Zone, stampOrNil(e.Queued)})
+			}
+		}
+		if row.Entries != nil {
+			out = append(out, row)
+		}
+	}
+	return out, nil
+}
+
+// source is GET …/message.eml: the bytes as they came.
+func (s *server) source(c echo.Context) error {
+	p, err := readParams(c)
+	if err != nil {
+		return err
+	}
+	user, box, uid, err := s.one(c, p, "read", "messages")
+	if err != nil {
+		return err
+	}
+	r, _, err := s.Store.Raw(ctxOf(c), user, box, uid)
+	if err != nil {
+		return asNoMessage(err)
+	}
+	defer func() { _ = r.Close() }()
+	return c.Stream(http.StatusOK, "message/rfc822", r)
+}
+
+// attachment is GET …/attachments/:attachment: decoded bytes.
+func (s *server) attachment(c echo.Context) error {
+	p, err := readParams(c)
+	if err != nil {
+		return err
+	}
+	id := strings.ToUpper(p.text("attachment", true, 32))
+	user, box, uid, err := s.one(c, p, "read", "attachments")
+	if err != nil {
+		return err
+	}
+	a, err := s.Store.Attachment(ctxOf(c), user, box, uid, id)
+	if mail.IsCode(err, mail.CodeNotFound) {
+		return errNoAttachment
+	}
+	if err != nil {
+		return asNoMessage(err)
+	}
+	defer func() { _ = a.Decoded.Close() }()
+	// An API listener may share its host with other things: nothing that a
+	// stranger sent may run there.
+	c.Response().Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	kind := a.ContentType
+	if kind == "" {
+		kind = "application/octet-stream"
+	}
+	return c.Stream(http.StatusOK, kind, a.Decoded)
+}

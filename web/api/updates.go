@@ -1,0 +1,244 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/notify"
+)
+
+// Times of an event stream, as WildDuck has them: a comment after each silence,
+// and changes of a short while in one go.
+const (
+	idleEvery  = 15 * time.Second
+	gatherFor  = 100 * time.Millisecond
+	streamRows = 1000
+)
+
+// updates is GET /users/:user/updates: the journal as server-sent events
+// (WHATWG HTML 9.2).
+func (s *server) updates(c echo.Context) error {
+	p, err := readParams(c)
+	if err != nil {
+		return err
+	}
+	user, last := s.userParam(c, p), p.id("Last-Event-ID", false)
+	if id, err := mail.ParseID(c.Request().Header.Get("Last-Event-ID")); err == nil {
+		last = id
+	}
+	if err := p.finish(); err != nil {
+		return err
+	}
+	if err := s.may(c, "read", "users", user); err != nil {
+		return err
+	}
+	if _, err := s.Store.User(ctxOf(c), user); err != nil {
+		return err
+	}
+	sub := s.Hub.Subscribe(user)
+	defer sub.Close()
+	if last.IsZero() {
+		if last, err = s.Store.LastChange(ctxOf(c), user); err != nil {
+			return err
+		}
+	}
+	st := &stream{server: s, c: c, user: user, last: last}
+	if err := st.open(); err != nil {
+		return err
+	}
+	// Whatever ends the stream, the status has been sent; the client comes
+	// back with Last-Event-ID.
+	_ = st.follow(sub)
+	return nil
+}
+
+// stream is one open event stream.
+type stream struct {
+	server *server
+	c      echo.Context
+	user   mail.ID
+	last   mail.ID
+	idles  int
+	sent   bool
+}
+
+func (st *stream) open() error {
+	h := st.c.Response().Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no")
+	st.c.Response().WriteHeader(http.StatusOK)
+	if err := st.replay(); err != nil {
+		return st.write("event: error\ndata: " + "replay failed" + "\n\n")
+	}
+	if !st.sent {
+		return st.idle()
+	}
+	return nil
+}
+
+// follow sends what changes until the client leaves or the server stops.
+func (st *stream) follow(sub *notify.Subscription) error {
+	timer := time.NewTimer(idleEvery)
+	defer timer.Stop()
+	ctx := ctxOf(st.c)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-st.server.Stopping.Done():
+			return nil
+		case e, ok := <-sub.C():
+			if !ok {
+				return nil
+			}
+			if done, err := st.notified(e); done || err != nil {
+				return err
+			}
+		case <-timer.C:
+			if err := st.idle(); err != nil {
+				return err
+			}
+		}
+		timer.Reset(idleEvery)
+	}
+}
+
+// notified acts on a nudge; done ends the stream.
+func (st *stream) notified(e notify.Event) (done bool, err error) {
+	switch e.Kind {
+	case notify.Changed, notify.Resync:
+		st.gather()
+		return false, st.replay()
+	case notify.Logout:
+		return true, st.event(map[string]any{"command": "LOGOUT", "reason": e.Reason}, mail.ID{})
+	case notify.Drop:
+		return false, st.event(map[string]any{"command": "DROP", "mailbox": e.Mailbox.String()}, mail.ID{})
+	}
+	return false, nil
+}
+
+// gather waits a moment so that a burst becomes one batch.
+func (st *stream) gather() {
+	timer := time.NewTimer(gatherFor)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctxOf(st.c).Done():
+	}
+}
+
+// replay sends the journal after the last event.
+func (st *stream) replay() error {
+	for {
+		changes, _, err := st.server.Store.Changes(ctxOf(st.c), st.user, st.last, streamRows)
+		if mail.IsCode(err, mail.CodeUnavailable) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := st.batch(changes); err != nil || len(changes) < streamRows {
+			return err
+		}
+	}
+}
+
+// batch sends changes, then the counters of the mailboxes whose numbers moved.
+func (st *stream) batch(changes []mail.Change) error {
+	counted := map[mail.ID]bool{}
+	var order []mail.ID
+	for _, ch := range changes {
+		if err := st.event(eventOf(ch), ch.ID); err != nil {
+			return err
+		}
+		st.last = ch.ID
+		moves := ch.Command == mail.CommandExists || ch.Command == mail.CommandExpunge ||
+			ch.Command == mail.CommandFetch && ch.UnseenChange
+		if moves && !counted[ch.Mailbox] {
+			counted[ch.Mailbox] = true
+			order = append(order, ch.Mailbox)
+		}
+	}
+	if len(order) == 0 {
+		return nil
+	}
+	boxes, err := st.server.Store.Mailboxes(ctxOf(st.c), st.user)
+	if err != nil {
+		return err
+	}
+	for _, b := range boxes {
+		if !counted[b.ID] {
+			continue
+		}
+		body := map[string]any{"command": "COUNTERS", "mailbox": b.ID.String(), "total": b.Total, "unseen": b.Unseen}
+		if err := st.event(body, st.last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventOf gives the fields that WildDuck leaves in a journal row.
+func eventOf(ch mail.Change) map[string]any {
+	out := map[string]any{"command": string(ch.Command), "mailbox": ch.Mailbox.String()}
+	switch ch.Command {
+	case mail.CommandExists, mail.CommandExpunge, mail.CommandFetch:
+		out["uid"], out["message"] = ch.UID, ch.Message.String()
+		if !ch.Thread.IsZero() {
+			out["thread"] = ch.Thread.String()
+		}
+		if ch.Command == mail.CommandFetch {
+			out["flags"] = ch.Flags
+		}
+		if ch.Command == mail.CommandExists && !ch.InternalDate.IsZero() {
+			out["idate"] = stamp(ch.InternalDate)
+		}
+		if ch.Junk != 0 {
+			out["junk"] = ch.Junk
+		}
+	case mail.CommandCreate, mail.CommandRename:
+		out["path"] = ch.Path
+	case mail.CommandDelete:
+	}
+	return out
+}
+
+// event writes one event: every line of indented JSON behind "data: ".
+func (st *stream) event(body map[string]any, id mail.ID) error {
+	text, err := json.MarshalIndent(body, "", "  ")
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	for line := range bytes.SplitSeq(text, []byte("\n")) {
+		fmt.Fprintf(&b, "data: %s\n", line)
+	}
+	if !id.IsZero() {
+		fmt.Fprintf(&b, "id: %s\n", id)
+	}
+	b.WriteByte('\n')
+	st.sent = true
+	return st.write(b.String())
+}
+
+func (st *stream) idle() error {
+	st.idles++
+	return st.write(fmt.Sprintf(": idling %d\n\n", st.idles))
+}
+
+func (st *stream) write(text string) error {
+	res := st.c.Response()
+	rc := http.NewResponseController(res)
+	_ = rc.SetWriteDeadline(time.Now().Add(2 * idleEvery))
+	if _, err := res.Write([]byte(text)); err != nil {
+		return err
+	}
+	return rc.Flush()
+}

@@ -1,0 +1,156 @@
+package webmail
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/account"
+	"github.com/eidermail/eider/templates"
+	"github.com/eidermail/eider/web/session"
+)
+
+// page fills what every document needs, from the account's preferences or,
+// for a visitor, from the browser's.
+func (p *pages) page(c echo.Context, title string) templates.Page {
+	page := templates.Page{
+		Title: title, Nonce: nonce(c), CSRF: p.Guard.Token(c),
+		Lang: templates.Match(c.Request().Header.Get("Accept-Language")),
+		Now:  p.Now().In(zoneOf(c, "")),
+	}
+	if s := session.Of(c); s != nil {
+		p.personal(&page, s.User)
+		page.Now = p.Now().In(zoneOf(c, s.User.Preferences.Zone))
+	}
+	return page
+}
+
+// personal puts the account's preferences over the browser's.
+func (p *pages) personal(page *templates.Page, u mail.User) {
+	if u.Language != "" {
+		page.Lang = templates.Match(strings.ReplaceAll(u.Language, "_", "-"))
+	}
+	page.Theme, page.Density = u.Preferences.Theme, u.Preferences.Density
+}
+
+// zoneCookie is where the script leaves the browser's time zone.
+const zoneCookie = "eider-zone"
+
+// zoneOf is the account's zone, else the browser's, else the server's.
+func zoneOf(c echo.Context, preferred string) *time.Location {
+	if preferred == "" {
+		if cookie, err := c.Cookie(zoneCookie); err == nil && len(cookie.Value) < 64 {
+			preferred = strings.ReplaceAll(cookie.Value, "%2F", "/")
+		}
+	}
+	if preferred != "" && preferred != "Local" {
+		if l, err := time.LoadLocation(preferred); err == nil {
+			return l
+		}
+	}
+	return time.Local
+}
+
+// shell fills the frame around a signed-in page. current is the mailbox that
+// the page shows, zero for none.
+func (p *pages) shell(c echo.Context, title string, current mail.ID, boxes []mail.Mailbox) templates.Shell {
+	s := session.Of(c)
+	return templates.Shell{
+		Page: p.page(c, title),
+		Name: s.User.Name, Address: s.User.Address,
+		Folders: folders(boxes, current),
+		Quota:   templates.Quota{Used: max(s.User.StorageUsed, 0), Limit: s.User.Quota},
+		Toast:   p.takeToast(c, s),
+		Live:    templates.Live{Token: p.Live.Token(s.ID)},
+	}
+}
+
+// shellOf is shell with the mailboxes still to be read.
+func (p *pages) shellOf(ctx context.Context, c echo.Context, title string) (templates.Shell, error) {
+	boxes, err := p.Store.Mailboxes(ctx, session.Of(c).User.ID)
+	if err != nil {
+		return templates.Shell{}, err
+	}
+	return p.shell(c, title, mail.ID{}, boxes), nil
+}
+
+// useWords are the templates' words for special uses.
+var useWords = map[mail.SpecialUse]string{
+	mail.UseSent: "sent", mail.UseTrash: "trash", mail.UseDrafts: "drafts",
+	mail.UseJunk: "junk", mail.UseArchive: "archive",
+}
+
+// useWord is the templates' word for a mailbox's role, "" for a folder of the user's own.
+func useWord(b mail.Mailbox) string {
+	if b.Path == mail.Inbox {
+		return "inbox"
+	}
+	return useWords[b.SpecialUse]
+}
+
+// folderOrder is the order of the sidebar's first part.
+var folderOrder = []string{"inbox", "drafts", "sent", "archive", "junk", "trash"}
+
+// folders lists the standard mailboxes in their fixed order, then the user's own.
+func folders(boxes []mail.Mailbox, current mail.ID) []templates.Folder {
+	byUse := map[string]templates.Folder{}
+	var own []templates.Folder
+	for _, b := range boxes {
+		if b.Hidden {
+			continue
+		}
+		f := templates.Folder{
+			ID: b.ID.String(), Use: useWord(b), Name: lastPart(b.Path),
+			Total: b.Total, Unseen: b.Unseen, Current: b.ID == current,
+		}
+		if f.Use != "" && byUse[f.Use].ID == "" {
+			byUse[f.Use] = f
+			continue
+		}
+		f.Use, f.Depth = "", strings.Count(b.Path, "/")
+		own = append(own, f)
+	}
+	out := make([]templates.Folder, 0, len(boxes))
+	for _, use := range folderOrder {
+		if f, ok := byUse[use]; ok {
+			out = append(out, f)
+		}
+	}
+	return append(out, own...)
+}
+
+func lastPart(path string) string {
+	return path[strings.LastIndexByte(path, '/')+1:]
+}
+
+// targets are the folders that messages of the current one can be moved to.
+func targets(boxes []mail.Mailbox, current mail.ID) []templates.Target {
+	out := make([]templates.Target, 0, len(boxes))
+	for _, b := range boxes {
+		use := useWord(b)
+		if b.ID == current || b.Hidden || use == "drafts" {
+			continue
+		}
+		out = append(out, templates.Target{ID: b.ID.String(), Name: b.Path, Use: use})
+	}
+	return out
+}
+
+// findBox gives the mailbox that a path parameter names: an id, or a use word.
+func findBox(boxes []mail.Mailbox, name string) (mail.Mailbox, error) {
+	for _, b := range boxes {
+		if b.ID.String() == name || useWord(b) == name {
+			return b, nil
+		}
+	}
+	return mail.Mailbox{}, &mail.Error{Code: mail.CodeNoMailbox, Op: "open mailbox"}
+}
+
+// userOf is the signed-in account.
+func userOf(c echo.Context) mail.User { return session.Of(c).User }
+
+// sessionOf is the signed-in session.
+func sessionOf(c echo.Context) *account.Session { return session.Of(c) }
