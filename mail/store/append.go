@@ -1,0 +1,243 @@
+package store
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/mail"
+)
+
+// Append stores a message. When it returns without an error the message is
+// durable. Errors: CodeTooBig, CodeNoUser, CodeNoMailbox, CodeOverQuota with
+// CheckQuota.
+//
+// Order: attachments and their references, quota, UID and mod-sequence,
+// thread, message, journal. The message's insert decides. A crash before it
+// leaves references and quota too high and a UID unused, never too low.
+func (s *Store) Append(ctx context.Context, a Append) (Appended, error) {
+	const op = "append message"
+	if err := checkAppend(&a); err != nil {
+		return Appended{}, err
+	}
+	box, err := s.target(ctx, &a)
+	if err != nil {
+		return Appended{}, err
+	}
+	if err := s.takeQuota(ctx, op, a.User, a.Message.Size, a.CheckQuota); err != nil {
+		return Appended{}, err
+	}
+	n := &newMessage{
+		user: a.User, mailbox: mail.ID(box.ID), flags: cleanFlags(a.Flags), idate: a.InternalDate,
+		retention: time.Duration(box.Retention) * time.Millisecond, junk: box.use() == mail.UseJunk,
+		magic: rand.IntN(1 << 16), now: s.now(), //nolint:gosec // WildDuck's check sum, no secret
+	}
+	out, err := s.appendTo(ctx, &a, n, box)
+	if err != nil {
+		undo, cancel := after(ctx)
+		defer cancel()
+		s.giveQuota(undo, a.User, a.Message.Size)
+		return Appended{}, err
+	}
+	return out, nil
+}
+
+func checkAppend(a *Append) error {
+	const op = "append message"
+	switch {
+	case a.Message == nil || a.Message.Root == nil:
+		return &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "message", Reason: "empty"}
+	case a.Message.Size > MaxMessageSize:
+		return &mail.Error{Code: mail.CodeTooBig, Op: op}
+	case a.Draft != nil && len(a.Draft.Data) > maxDraftData:
+		return &mail.Error{Code: mail.CodeTooBig, Op: op, Field: "draft"}
+	}
+	return nil
+}
+
+// target finds the mailbox: by id, by path, by use, else INBOX.
+func (s *Store) target(ctx context.Context, a *Append) (*mailboxRecord, error) {
+	const op = "find mailbox to append to"
+	user := oid(a.User)
+	switch {
+	case !a.Mailbox.IsZero():
+		return s.mailboxRecord(ctx, op, key("_id", oid(a.Mailbox), "user", user))
+	case a.Path != "":
+		path, err := cleanPath(a.Path)
+		if err != nil {
+			return nil, &mail.Error{Code: mail.CodeNoMailbox, Op: op, Err: err}
+		}
+		return s.mailboxRecord(ctx, op, key("user", user, "path", path))
+	case a.Use != mail.UseNone:
+		box, err := s.mailboxRecord(ctx, op, key("user", user, "specialUse", string(a.Use)))
+		if !mail.IsCode(err, mail.CodeNoMailbox) {
+			return box, err
+		}
+	}
+	return s.mailboxRecord(ctx, op, key("user", user, "path", mail.Inbox))
+}
+
+// takeQuota adds to the account's used storage. With check it refuses what
+// does not fit; the condition and the addition are one atomic update where
+// the account has an own limit, and nearly so otherwise.
+func (s *Store) takeQuota(ctx context.Context, op string, user mail.ID, size int64, check bool) error {
+	filter := key("_id", oid(user))
+	if check {
+		var u userRecord
+		if err := s.users.FindOne(ctx, filter).Decode(&u); err != nil {
+			return missing(op, mail.CodeNoUser, err)
+		}
+		quota := u.Quota
+		if quota <= 0 {
+			quota = s.quota
+		}
+		if max(u.StorageUsed, 0)+size > quota {
+			return &mail.Error{Code: mail.CodeOverQuota, Op: op}
+		}
+		filter = append(filter, bson.E{Key: "storageUsed", Value: key("$lte", quota-size)})
+	}
+	res, err := s.users.UpdateOne(ctx, filter, key("$inc", key("storageUsed", number(size))))
+	switch {
+	case err != nil:
+		return fail(op, err)
+	case res.MatchedCount == 0 && check:
+		return &mail.Error{Code: mail.CodeOverQuota, Op: op}
+	case res.MatchedCount == 0:
+		return &mail.Error{Code: mail.CodeNoUser, Op: op}
+	}
+	return nil
+}
+
+// giveQuota takes from the account's used storage. A failure leaves it too
+// high; Verify finds that.
+func (s *Store) giveQuota(ctx context.Context, user mail.ID, size int64) {
+	if size == 0 {
+		return
+	}
+	if _, err := s.users.UpdateOne(ctx, key("_id", oid(user)), key("$inc", key("storageUsed", number(-size)))); err != nil {
+		s.log.ErrorContext(ctx, "used storage not given back", "user", user.String(), "err", err)
+	}
+}
+
+func (s *Store) appendTo(ctx context.Context, a *Append, n *newMessage, box *mailboxRecord) (Appended, error) {
+	blobs := a.Message.Blobs()
+	first, err := s.keepBlobs(ctx, blobs, n.magic)
+	if err != nil {
+		return Appended{}, err
+	}
+	n.contentHashes = first
+	n.hashes = make(map[string][32]byte, len(blobs))
+	for i := range blobs {
+		n.hashes[blobs[i].ID] = blobs[i].Hash
+	}
+	out, err := s.insertMessage(ctx, a, n, box)
+	if err != nil {
+		undo, cancel := after(ctx)
+		defer cancel()
+		s.releaseBlobs(undo, blobHashes(blobs), n.magic)
+	}
+	return out, err
+}
+
+func (s *Store) insertMessage(ctx context.Context, a *Append, n *newMessage, box *mailboxRecord) (Appended, error) {
+	const op = "insert message"
+	if err := s.noteFlags(ctx, box, n.flags); err != nil {
+		return Appended{}, err
+	}
+	thread, err := s.threadOf(ctx, a.User, a.Message)
+	if err != nil {
+		return Appended{}, err
+	}
+	n.thread = thread
+	s.writing(ctx, n.mailbox)
+	got, err := s.allocate(ctx, op, a.User, n.mailbox, 1)
+	if err != nil {
+		return Appended{}, err
+	}
+	n.uid, n.modseq = got.uid, got.modseq
+	n.now = s.now()
+	if n.idate.IsZero() {
+		n.idate = n.now
+	}
+	n.id = mail.NewIDAt(n.now)
+	n.root = n.id
+	if _, err := s.messages.InsertOne(ctx, messageDoc(n, a)); err != nil {
+		return Appended{}, fail(op, err)
+	}
+	s.appended(ctx, a, n, &got)
+	return Appended{
+		Mailbox: n.mailbox, ID: n.id, Thread: n.thread, Path: got.mailbox.Path, SpecialUse: got.mailbox.use(),
+		UID: n.uid, UIDValidity: uint32(got.mailbox.UIDValidity), ModSeq: n.modseq, Size: a.Message.Size, //nolint:gosec // 32 bits by RFC
+	}, nil
+}
+
+// appended does what follows the durable insert.
+func (s *Store) appended(ctx context.Context, a *Append, n *newMessage, got *allocation) {
+	rest, cancel := after(ctx)
+	defer cancel()
+	unseen := !mail.HasFlag(n.flags, mail.FlagSeen)
+	s.adjust(rest, n.mailbox, 1, count(unseen))
+	s.recordAfter(rest, a.User, entry{
+		mailbox: n.mailbox, command: mail.CommandExists, modseq: n.modseq, uid: n.uid, message: n.id, thread: n.thread,
+		unseen: unseen, idate: n.idate, junk: count(n.junk), ignore: a.Ignore, calm: got.calm,
+	})
+	if !a.SkipAddressRegister {
+		s.registerPeople(rest, a.User, got.mailbox.use(), a.Message)
+	}
+}
+
+func count(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// cleanFlags drops what is no flag and what is there twice, and refuses to
+// store \Recent, which no client may set (RFC 9051 2.3.2).
+func cleanFlags(flags []mail.Flag) []mail.Flag {
+	out := make([]mail.Flag, 0, len(flags))
+	for _, f := range flags {
+		f = mail.Flag(strings.TrimSpace(text(string(f))))
+		if f == "" || strings.EqualFold(string(f), `\Recent`) || mail.HasFlag(out, f) {
+			continue
+		}
+		out = append(out, canonicalFlag(f))
+	}
+	return out
+}
+
+var systemFlags = []mail.Flag{mail.FlagSeen, mail.FlagAnswered, mail.FlagFlagged, mail.FlagDeleted, mail.FlagDraft}
+
+// canonicalFlag gives system flags their usual case.
+func canonicalFlag(f mail.Flag) mail.Flag {
+	for _, known := range systemFlags {
+		if strings.EqualFold(string(known), string(f)) {
+			return known
+		}
+	}
+	return f
+}
+
+// noteFlags keeps the list of keywords that a mailbox has seen. It stops
+// growing at WildDuck's limit; the messages still carry the keyword.
+func (s *Store) noteFlags(ctx context.Context, box *mailboxRecord, flags []mail.Flag) error {
+	var fresh bson.A
+	known := len(box.Flags)
+	for _, f := range flags {
+		if strings.HasPrefix(string(f), `\`) || slices.Contains(box.Flags, string(f)) || known >= maxFlags-len(systemFlags) {
+			continue
+		}
+		known++
+		fresh = append(fresh, string(f))
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	_, err := s.mailboxes.UpdateOne(ctx, key("_id", box.ID), key("$addToSet", key("flags", key("$each", fresh))))
+	return fail("note keywords", err)
+}

@@ -1,0 +1,338 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/message"
+)
+
+const (
+	// chunkSize is GridFS's in all buckets (schema 5).
+	chunkSize = 261120
+	// uploadTime is what storing one content may take, plus a second for each
+	// MiB; a first chunk that is twice as old was left behind by a crash.
+	uploadTime = 5 * time.Second
+	// uploadPause is how often one looks whether another writer has finished.
+	uploadPause = 20 * time.Millisecond
+)
+
+func hashID(h [32]byte) bson.Binary { return bson.Binary{Data: h[:]} }
+
+func uploadLimit(size int) time.Duration {
+	return uploadTime + time.Duration(size>>20)*time.Second
+}
+
+// keepBlobs stores or references each content, once for the message even when
+// two of its parts have the same: WildDuck releases each content of a message
+// once, and a content must never be released more often than it was counted.
+// On failure it gives back what it had taken. The result tells, by attachment
+// id, the content hash of those that this message was the first to bring.
+func (s *Store) keepBlobs(ctx context.Context, blobs []message.Blob, magic int) (first map[string]string, err error) {
+	first = map[string]string{}
+	for i := range blobs {
+		if blobSeen(blobs[:i], blobs[i].Hash) {
+			continue
+		}
+		isNew, err := s.keepBlob(ctx, &blobs[i], magic)
+		if err != nil {
+			undo, cancel := after(ctx)
+			defer cancel()
+			s.releaseBlobs(undo, blobHashes(blobs[:i]), magic)
+			return nil, err
+		}
+		if isNew {
+			first[blobs[i].ID] = blobs[i].FileContentHash
+		}
+	}
+	return first, nil
+}
+
+func blobSeen(blobs []message.Blob, hash [32]byte) bool {
+	return slices.ContainsFunc(blobs, func(b message.Blob) bool { return b.Hash == hash })
+}
+
+// blobHashes lists each content once.
+func blobHashes(blobs []message.Blob) [][32]byte {
+	out := make([][32]byte, 0, len(blobs))
+	for i := range blobs {
+		if !blobSeen(blobs[:i], blobs[i].Hash) {
+			out = append(out, blobs[i].Hash)
+		}
+	}
+	return out
+}
+
+// referTo counts n more uses of a content. It reports false when the content
+// is not stored.
+func (s *Store) referTo(ctx context.Context, hash [32]byte, n, magic int) (bool, error) {
+	res, err := s.attachmentFiles.UpdateOne(ctx, key("_id", hashID(hash)), bson.D{
+		{Key: "$inc", Value: key("metadata.c", n, "metadata.m", n*magic)},
+		{Key: "$set", Value: key("metadata.cu", s.now())},
+	})
+	if err != nil {
+		return false, fail("count attachment reference", err)
+	}
+	return res.MatchedCount == 1, nil
+}
+
+// releaseBlobs takes references away. What fails leaves a content that nobody
+// uses; it costs room and Verify finds it.
+func (s *Store) releaseBlobs(ctx context.Context, hashes [][32]byte, magic int) {
+	for _, h := range hashes {
+		if _, err := s.referTo(ctx, h, -1, magic); err != nil {
+			s.log.ErrorContext(ctx, "attachment reference not released", "attachment", hex32(h), "err", err)
+		}
+	}
+}
+
+func hex32(h [32]byte) string { return fmt.Sprintf("%x", h[:]) }
+
+// keepBlob references a content, or stores it when nobody has.
+//
+// The chunks go first and the files document, which makes the content exist,
+// last. The unique index on (files_id, n) makes the first chunk a claim: who
+// inserts it stores the content, others wait for the files document. A claim
+// that is older than any upload takes was left by a crash and is removed.
+func (s *Store) keepBlob(ctx context.Context, b *message.Blob, magic int) (isNew bool, err error) {
+	const op = "store attachment"
+	limit := uploadLimit(len(b.Data))
+	release := s.lockBlob(ctx, b, limit)
+	defer release()
+	for {
+		if found, err := s.referTo(ctx, b.Hash, 1, magic); found || err != nil {
+			return false, err
+		}
+		upload, cancel := context.WithTimeout(ctx, limit)
+		err := s.upload(upload, b, magic)
+		cancel()
+		if err == nil {
+			return true, nil
+		}
+		if !mongo.IsDuplicateKeyError(err) {
+			return false, fail(op, err)
+		}
+		if err := s.clearClaim(ctx, b.Hash, limit); err != nil {
+			return false, err
+		}
+		if err := pause(ctx, uploadPause); err != nil {
+			return false, err
+		}
+	}
+}
+
+// lockBlob takes WildDuck's lock for a large content, so that its processes
+// and ours do not store it at the same moment. Without signals the claim in
+// the database still decides.
+func (s *Store) lockBlob(ctx context.Context, b *message.Blob, limit time.Duration) (release func()) {
+	if len(b.Data) < chunkSize {
+		return func() {}
+	}
+	wait, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	lock, err := s.sig.Lock(wait, "wildduck:gs."+base64.StdEncoding.EncodeToString(b.Hash[:]), 2*limit)
+	if err != nil {
+		s.log.WarnContext(ctx, "lock attachment", "err", err)
+		return func() {}
+	}
+	return func() {
+		undo, cancel := after(ctx)
+		defer cancel()
+		if err := lock.Release(undo); err != nil {
+			s.log.DebugContext(ctx, "release attachment lock", "err", err)
+		}
+	}
+}
+
+// upload writes chunks, then the files document.
+func (s *Store) upload(ctx context.Context, b *message.Blob, magic int) error {
+	n := 0
+	for data := b.Data; len(data) > 0 || n == 0; n++ {
+		part := data[:min(len(data), chunkSize)]
+		data = data[len(part):]
+		_, err := s.attachmentChunks.InsertOne(ctx, bson.D{
+			{Key: "_id", Value: oid(mail.NewID())}, {Key: "files_id", Value: hashID(b.Hash)},
+			{Key: "n", Value: n}, {Key: "data", Value: bson.Binary{Data: part}},
+		})
+		if err != nil {
+			return s.failedUpload(ctx, b.Hash, n, err)
+		}
+	}
+	now := s.now()
+	meta := bson.D{
+		{Key: "m", Value: magic}, {Key: "c", Value: 1}, {Key: "cu", Value: now},
+		{Key: "esize", Value: number(b.EncodedSize)}, {Key: "transferEncoding", Value: text(b.TransferEncoding)},
+	}
+	if b.Decoded {
+		meta = append(meta, bson.E{Key: "decoded", Value: true}, bson.E{Key: "lineLen", Value: b.LineLen})
+	}
+	meta = append(meta, bson.E{Key: "fileContentHash", Value: b.FileContentHash})
+	_, err := s.attachmentFiles.InsertOne(ctx, bson.D{
+		{Key: "_id", Value: hashID(b.Hash)}, {Key: "length", Value: number(int64(len(b.Data)))},
+		{Key: "chunkSize", Value: chunkSize}, {Key: "uploadDate", Value: now}, {Key: "filename", Value: nil},
+		{Key: "contentType", Value: text(b.ContentType)}, {Key: "metadata", Value: meta},
+	})
+	if err != nil && !mongo.IsDuplicateKeyError(err) {
+		return s.failedUpload(ctx, b.Hash, n, err)
+	}
+	return err
+}
+
+// failedUpload removes the chunks of an upload that held the claim (n > 0).
+func (s *Store) failedUpload(ctx context.Context, hash [32]byte, n int, cause error) error {
+	if n == 0 {
+		return cause
+	}
+	undo, cancel := after(ctx)
+	defer cancel()
+	if _, err := s.attachmentChunks.DeleteMany(undo, key("files_id", hashID(hash))); err != nil {
+		s.log.ErrorContext(ctx, "chunks of a failed upload stay", "attachment", hex32(hash), "err", err)
+	}
+	return cause
+}
+
+// clearClaim removes chunks without a files document that a crash left.
+func (s *Store) clearClaim(ctx context.Context, hash [32]byte, limit time.Duration) error {
+	const op = "clear attachment claim"
+	var claim struct {
+		ID bson.ObjectID `bson:"_id"`
+	}
+	err := s.attachmentChunks.FindOne(ctx, key("files_id", hashID(hash), "n", 0), options.FindOne().SetProjection(key("_id", 1))).Decode(&claim)
+	if isNone(err) {
+		return nil
+	}
+	if err != nil {
+		return fail(op, err)
+	}
+	if time.Since(mail.ID(claim.ID).Time()) < 2*limit {
+		return nil
+	}
+	err = s.attachmentFiles.FindOne(ctx, key("_id", hashID(hash)), options.FindOne().SetProjection(key("_id", 1))).Err()
+	if err == nil || !isNone(err) {
+		return fail(op, err)
+	}
+	_, err = s.attachmentChunks.DeleteMany(ctx, key("files_id", hashID(hash)))
+	return fail(op, err)
+}
+
+// fileRecord is a document of attachments.files (schema 5.1).
+type fileRecord struct {
+	Length      int64  `bson:"length"`
+	ContentType string `bson:"contentType"`
+	Metadata    struct {
+		C                int64         `bson:"c"`
+		M                int64         `bson:"m"`
+		ESize            int64         `bson:"esize"`
+		TransferEncoding bson.RawValue `bson:"transferEncoding"`
+		Decoded          bool          `bson:"decoded"`
+		LineLen          int64         `bson:"lineLen"`
+	} `bson:"metadata"`
+}
+
+// openBlob opens a stored content: as it is stored, and what its files
+// document says. CodeNotFound when it is gone.
+func (s *Store) openBlob(ctx context.Context, hash []byte) (*chunkReader, *fileRecord, error) {
+	const op = "open attachment"
+	var f fileRecord
+	id := bson.Binary{Data: hash}
+	if err := s.attachmentFiles.FindOne(ctx, key("_id", id)).Decode(&f); err != nil {
+		return nil, nil, missing(op, mail.CodeNotFound, err)
+	}
+	return &chunkReader{ctx: ctx, chunks: s.attachmentChunks, id: id, left: f.Length}, &f, nil
+}
+
+// openEncoded opens a stored content in the encoding that the message has.
+func (s *Store) openEncoded(ctx context.Context, hash []byte) (io.ReadCloser, error) {
+	r, f, err := s.openBlob(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	if !f.Metadata.Decoded {
+		return r, nil
+	}
+	pr, pw := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = pw.CloseWithError(message.EncodeBlob(pw, r, int(f.Metadata.LineLen)))
+	}()
+	return &encoded{PipeReader: pr, done: done}, nil
+}
+
+// encoded is a content that is being encoded; Close waits for the goroutine.
+type encoded struct {
+	*io.PipeReader
+	done chan struct{}
+}
+
+// Close ends the encoding and waits for it.
+func (e *encoded) Close() error {
+	err := e.PipeReader.Close()
+	<-e.done
+	return err
+}
+
+// errChunk says that a stored content is not whole.
+var errChunk = errors.New("attachment content is not whole")
+
+// chunkReader reads a content chunk by chunk, one in memory at a time.
+type chunkReader struct {
+	ctx    context.Context //nolint:containedctx // a reader belongs to one request
+	chunks *mongo.Collection
+	id     bson.Binary
+	n      int
+	left   int64
+	data   []byte
+}
+
+// Read implements io.Reader.
+func (r *chunkReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, io.EOF
+	}
+	for len(r.data) == 0 {
+		if err := r.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, r.data[:min(int64(len(r.data)), r.left)])
+	r.data = r.data[n:]
+	r.left -= int64(n)
+	return n, nil
+}
+
+func (r *chunkReader) next() error {
+	var c struct {
+		Data bson.Binary `bson:"data"`
+	}
+	err := r.chunks.FindOne(r.ctx, key("files_id", r.id, "n", r.n), options.FindOne().SetProjection(key("data", 1))).Decode(&c)
+	if err == nil && len(c.Data.Data) == 0 {
+		err = mongo.ErrNoDocuments
+	}
+	if isNone(err) {
+		return &mail.Error{Code: mail.CodeInternal, Op: "read attachment", Err: errChunk}
+	}
+	if err != nil {
+		return fail("read attachment", err)
+	}
+	r.data = bytes.Clone(c.Data.Data)
+	r.n++
+	return nil
+}
+
+// Close implements io.Closer.
+func (r *chunkReader) Close() error {
+	r.left = 0
+	return nil
+}

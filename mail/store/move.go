@@ -1,0 +1,172 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/eidermail/eider/mail"
+)
+
+// Move moves messages to another mailbox of the account and may change flags
+// on the way. A message keeps its id and gets a new UID. What is gone is
+// skipped.
+//
+// Each message moves by one atomic update of its document (WildDuck inserts a
+// copy and deletes the source), so a crash leaves it in one of the two
+// mailboxes, whole, and attachment references stay right. UIDs and
+// mod-sequences of both mailboxes are taken first: a reader that finds the
+// journal short sees it by them.
+func (s *Store) Move(ctx context.Context, sel Selection, to mail.ID, o MoveOptions) ([]Moved, error) {
+	const op = "move messages"
+	from, uids, err := s.selected(ctx, op, sel)
+	if err != nil {
+		return nil, err
+	}
+	target, err := s.mailboxRecord(ctx, op, key("_id", oid(to), "user", oid(sel.User)))
+	if err != nil {
+		return nil, err
+	}
+	if err := s.noteFlags(ctx, target, cleanFlags(o.Add)); err != nil {
+		return nil, err
+	}
+	m := &mover{
+		s: s, sel: sel, from: from, to: target,
+		change: FlagChange{Add: cleanFlags(o.Add), Remove: o.Remove},
+	}
+	for batch := range slices.Chunk(uids, rowBatch) {
+		if err := m.batch(ctx, batch); err != nil {
+			return m.moved, err
+		}
+	}
+	return m.moved, nil
+}
+
+// mover is one Move under way.
+type mover struct {
+	s        *Store
+	sel      Selection
+	from, to *mailboxRecord
+	change   FlagChange
+	moved    []Moved
+}
+
+// step is one message of one round.
+type step struct {
+	row   *stateRecord
+	uid   mail.UID
+	flags []mail.Flag
+}
+
+func (m *mover) batch(ctx context.Context, pending []mail.UID) error {
+	const op = "move messages"
+	for range maxRounds {
+		rows, err := m.s.states(ctx, m.sel.Mailbox, pending)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		if pending, err = m.round(ctx, rows); err != nil || len(pending) == 0 {
+			return err
+		}
+	}
+	return &mail.Error{Code: mail.CodeConflict, Op: op}
+}
+
+// round tries each message once and gives back the UIDs to try again.
+func (m *mover) round(ctx context.Context, rows []stateRecord) ([]mail.UID, error) {
+	const op = "move messages"
+	s, toID := m.s, mail.ID(m.to.ID)
+	s.writing(ctx, m.sel.Mailbox, toID)
+	source, err := s.allocate(ctx, op, m.sel.User, m.sel.Mailbox, 0)
+	if err != nil {
+		return nil, err
+	}
+	target, err := s.allocate(ctx, op, m.sel.User, toID, len(rows))
+	if err != nil {
+		return nil, err
+	}
+	steps := make([]step, len(rows))
+	models := make([]mongo.WriteModel, len(rows))
+	fresh := make([]mail.UID, len(rows))
+	for i := range rows {
+		fresh[i] = target.uid + mail.UID(i) //nolint:gosec // checked by allocate
+		steps[i] = step{row: &rows[i], uid: fresh[i], flags: m.change.apply(flagsOf(rows[i].Flags))}
+		models[i] = mongo.NewUpdateOneModel().SetFilter(rows[i].guard(m.sel.Mailbox)).SetUpdate(m.update(&steps[i], target.modseq))
+	}
+	res, err := s.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	rest, cancel := after(ctx)
+	defer cancel()
+	if err == nil && int(res.MatchedCount) == len(steps) {
+		m.finish(rest, steps, &source, &target)
+		return nil, nil
+	}
+	done, readErr := s.landed(rest, toID, fresh, target.modseq)
+	if readErr != nil {
+		return nil, readErr
+	}
+	var again []mail.UID
+	kept := steps[:0]
+	for i := range steps {
+		if done[steps[i].uid] {
+			kept = append(kept, steps[i])
+		} else {
+			again = append(again, steps[i].row.uid())
+		}
+	}
+	m.finish(rest, kept, &source, &target)
+	return again, fail(op, err)
+}
+
+// update is the one change that moves a message.
+func (m *mover) update(st *step, modseq mail.ModSeq) bson.D {
+	retention := time.Duration(m.to.Retention) * time.Millisecond
+	set := key(
+		"mailbox", m.to.ID, "uid", number(int64(st.uid)), "modseq", number(int64(modseq)), //nolint:gosec // below 2^53
+		"exp", retention > 0, "rdate", m.s.now().Add(retention).UnixMilli(),
+	)
+	switch m.to.use() {
+	case mail.UseJunk:
+		set = append(set, bson.E{Key: "junk", Value: true})
+	case mail.UseTrash:
+		// What was junk stays marked in Trash.
+	case mail.UseNone, mail.UseSent, mail.UseDrafts, mail.UseArchive:
+		return flagUpdateDoc(set, st.flags, "junk")
+	}
+	return flagUpdateDoc(set, st.flags)
+}
+
+// finish does what follows the durable updates.
+func (m *mover) finish(ctx context.Context, done []step, source, target *allocation) {
+	if len(done) == 0 {
+		return
+	}
+	toID, junk := mail.ID(m.to.ID), count(m.to.use() == mail.UseJunk)
+	if m.from.use() == mail.UseJunk {
+		junk--
+	}
+	gone, here := make([]entry, len(done)), make([]entry, len(done))
+	unseenFrom, unseenTo := 0, 0
+	for i := range done {
+		row := done[i].row
+		was, is := !mail.HasFlag(flagsOf(row.Flags), mail.FlagSeen), !mail.HasFlag(done[i].flags, mail.FlagSeen)
+		unseenFrom += count(was)
+		unseenTo += count(is)
+		id, thread := mail.ID(row.ID), mail.ID(row.Thread)
+		gone[i] = entry{
+			mailbox: m.sel.Mailbox, command: mail.CommandExpunge, modseq: source.modseq, uid: row.uid(), message: id,
+			thread: thread, unseen: was, ignore: m.sel.Ignore, calm: source.calm,
+		}
+		here[i] = entry{
+			mailbox: toID, command: mail.CommandExists, modseq: target.modseq, uid: done[i].uid, message: id,
+			thread: thread, unseen: is, idate: rawTime(row.IDate), junk: junk, ignore: m.sel.Ignore, calm: target.calm,
+		}
+		m.moved = append(m.moved, Moved{From: row.uid(), To: done[i].uid, ID: id})
+	}
+	m.s.adjust(ctx, m.sel.Mailbox, -len(done), -unseenFrom)
+	m.s.adjust(ctx, toID, len(done), unseenTo)
+	m.s.recordAfter(ctx, m.sel.User, slices.Concat(gone, here)...)
+}

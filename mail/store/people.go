@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/address"
+	"github.com/eidermail/eider/mail/message"
+)
+
+// maxRegister bounds how many people of one message are remembered.
+const maxRegister = 20
+
+// personRecord is a document of addressregister (schema 7).
+type personRecord struct {
+	Name    string    `bson:"name"`
+	Address string    `bson:"address"`
+	Updated time.Time `bson:"updated"`
+}
+
+func sortAddresses(list []AddressRecord) {
+	slices.SortFunc(list, func(a, b AddressRecord) int {
+		if a.Main != b.Main {
+			if a.Main {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Address, b.Address)
+	})
+}
+
+// registerPeople remembers who an account hears from (and, for Sent, writes
+// to), for completion. It never fails the operation it belongs to.
+func (s *Store) registerPeople(ctx context.Context, user mail.ID, use mail.SpecialUse, m *message.Message) {
+	if use == mail.UseJunk || use == mail.UseDrafts || automatic(m) {
+		return
+	}
+	people := m.From
+	if use == mail.UseSent {
+		people = slices.Concat(m.To, m.Cc, m.Bcc)
+	}
+	done := 0
+	for _, p := range flatten(people) {
+		a, err := address.Parse(p.Address)
+		if err != nil || noReply(a.Local) {
+			continue
+		}
+		if done++; done > maxRegister {
+			return
+		}
+		if err := s.registerPerson(ctx, user, a, p.Name); err != nil {
+			s.log.WarnContext(ctx, "remember correspondent", "user", user.String(), "err", err)
+			return
+		}
+	}
+}
+
+func (s *Store) registerPerson(ctx context.Context, user mail.ID, a address.Address, name string) error {
+	set := key("updated", s.now(), "address", a.Normal())
+	if name != "" {
+		set = append(set, bson.E{Key: "name", Value: name})
+	}
+	_, err := s.addressRegister.UpdateOne(ctx,
+		key("user", oid(user), "addrview", a.View(), "disabled", false),
+		bson.D{{Key: "$set", Value: set}, {Key: "$setOnInsert", Value: key("user", oid(user), "addrview", a.View(), "disabled", false)}},
+		options.UpdateOne().SetUpsert(true))
+	if mongo.IsDuplicateKeyError(err) {
+		return nil
+	}
+	return err
+}
+
+// flatten puts group members in the place of their group.
+func flatten(list []message.Address) []message.Address {
+	out := make([]message.Address, 0, len(list))
+	for _, a := range list {
+		if a.Group != nil {
+			out = append(out, a.Group...)
+			continue
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+// automatic reports mail that no person wrote (lists, auto-replies): its
+// senders are not worth remembering.
+func automatic(m *message.Message) bool {
+	for _, line := range m.Root.Header {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			continue
+		}
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "list-id", "x-auto-response-suppress":
+			return true
+		case "auto-submitted":
+			// RFC 3834 5: "no" is what a person's mail says.
+			if !strings.EqualFold(strings.TrimSpace(value), "no") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func noReply(local string) bool {
+	local = strings.ToLower(strings.NewReplacer("-", "", "_", "", ".", "").Replace(local))
+	return strings.HasPrefix(local, "noreply") || strings.HasPrefix(local, "donotreply")
+}

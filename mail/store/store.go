@@ -1,0 +1,88 @@
+// Package store keeps accounts and mail in MongoDB, in WildDuck's documents,
+// field names and indexes, so that WildDuck and its plugins may read and write
+// the same database at the same time. It is the only package that knows the
+// database driver.
+//
+// It speaks in operations: Append, Copy, Move, StoreFlags, Expunge, Messages,
+// Raw, Changes. Each write does four things in one place: the change, the
+// counters, the journal, the publication. There are no transactions over
+// several documents. One atomic update of the mailbox hands out UID and
+// MODSEQ, and the order of the other writes is chosen so that a crash between
+// two of them loses nothing that was acknowledged; docs/store.md states each
+// order. Verify tells what a crash left behind, and Repair mends it.
+//
+// UIDs and mod-sequences follow RFC 9051 2.3.1.1 and RFC 7162.
+package store
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/eidermail/eider/mail/notify"
+	"github.com/eidermail/eider/mail/signal"
+)
+
+// Limits of one message and of one call.
+const (
+	// MaxMessageSize is the largest message that Append takes, in bytes.
+	MaxMessageSize = 64 << 20
+	// MaxSelection is the most UIDs that one Selection may name.
+	MaxSelection = 10_000
+	// MaxPage is the most rows that one page of Messages has.
+	MaxPage = 250
+	// DefaultQuota is an account's storage where neither it nor the options say otherwise: 1 GiB.
+	DefaultQuota = 1 << 30
+)
+
+// Dialer opens connections to the database. The embedded engine is one.
+type Dialer interface {
+	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// Options say where the data lies and what the store works with.
+type Options struct {
+	// URI is the MongoDB connection string.
+	URI string
+	// Dialer replaces the network, nil for none.
+	Dialer Dialer
+	// Database is the main database's name, "" for "wildduck". The others
+	// default to it, but for SenderDatabase, which defaults to "zone-mta".
+	Database, UsersDatabase, GridFSDatabase, SenderDatabase string
+	// Signal holds counters, locks and the publish channel. Required.
+	Signal signal.Signal
+	// Notify publishes changes; nil publishes on Signal alone.
+	Notify *notify.Hub
+	// Log receives what nobody else is told; nil discards.
+	Log *slog.Logger
+	// DefaultQuota is bytes for an account without an own quota, 0 for the package's default.
+	DefaultQuota int64
+	// Now is the clock, nil for time.Now.
+	Now func() time.Time
+	// Monitor sees each command that goes to the database. For tests.
+	Monitor *event.CommandMonitor
+}
+
+// Store is the open database. Its methods may be called at the same time.
+type Store struct {
+	client *mongo.Client
+	sig    signal.Signal
+	hub    *notify.Hub
+	log    *slog.Logger
+	now    func() time.Time
+	quota  int64
+	// journalLocks order the journal entries of an account (striped by its id),
+	// threadLocks keep two messages of one conversation from founding it twice.
+	journalLocks, threadLocks [64]sync.Mutex
+
+	users, addresses, aliases, domains, authlog      *mongo.Collection
+	mailboxes, messages, archived, threads, journal  *mongo.Collection
+	addressRegister, settings                        *mongo.Collection
+	attachmentFiles, attachmentChunks                *mongo.Collection
+	queue, queueFiles, queueChunks, sessions, tokens *mongo.Collection
+}

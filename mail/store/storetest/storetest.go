@@ -1,0 +1,141 @@
+// Package storetest gives tests a fresh store each: on the embedded engine
+// with signals in memory, or, where the environment names them, on a real
+// MongoDB (EIDER_TEST_MONGO=mongodb://…) and a real Redis
+// (EIDER_TEST_REDIS=redis://…).
+package storetest
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/eidermail/eider/embedded/docstore"
+	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/notify"
+	"github.com/eidermail/eider/mail/signal"
+	"github.com/eidermail/eider/mail/store"
+)
+
+// Env is what a test's stores stand on, for tests that need more than a store.
+type Env struct {
+	t       testing.TB
+	Signal  signal.Signal
+	Log     *slog.Logger
+	options store.Options
+}
+
+// Open returns a store on an empty database, closed when the test ends.
+func Open(t testing.TB) *store.Store { return New(t).Open(nil) }
+
+// OpenPair returns two stores on one empty database, as two processes would
+// have them: each with connections and signals client of its own where those
+// are real servers.
+func OpenPair(t testing.TB) (*store.Store, *store.Store) {
+	env := New(t)
+	return env.Open(nil), env.Open(nil)
+}
+
+// New prepares an empty database and signals.
+func New(t testing.TB) *Env {
+	t.Helper()
+	env := &Env{t: t, Log: slog.New(slog.NewTextHandler(writer{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	env.options = store.Options{Log: env.Log}
+	env.openSignals()
+	if uri := os.Getenv("EIDER_TEST_MONGO"); uri != "" {
+		// A name of its own keeps concurrent test processes apart. The server
+		// of a test run is thrown away, so the database may stay.
+		name := "eidertest_" + mail.NewID().String()
+		env.options.URI, env.options.Database, env.options.SenderDatabase = uri, name, name+"_sender"
+		return env
+	}
+	engine, err := docstore.Open(context.Background(), docstore.Options{
+		Path: filepath.Join(t.TempDir(), "eider.db"), Log: env.Log,
+	})
+	if err != nil {
+		t.Fatalf("open embedded store: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(); err != nil {
+			t.Errorf("close embedded store: %v", err)
+		}
+	})
+	env.options.URI, env.options.Dialer = docstore.URI, engine
+	return env
+}
+
+func (e *Env) openSignals() {
+	if uri := os.Getenv("EIDER_TEST_REDIS"); uri != "" {
+		sig, err := signal.NewRedis(context.Background(), uri, e.Log)
+		if err != nil {
+			e.t.Fatalf("connect to Redis: %v", err)
+		}
+		e.Signal = sig
+	} else {
+		e.Signal = signal.NewMemory(signal.MemoryOptions{})
+	}
+	e.t.Cleanup(func() {
+		if err := e.Signal.Close(); err != nil {
+			e.t.Errorf("close signals: %v", err)
+		}
+	})
+}
+
+// Open opens one more store on the database. change, when not nil, may alter
+// its options.
+func (e *Env) Open(change func(*store.Options)) *store.Store {
+	e.t.Helper()
+	o := e.options
+	o.Signal = e.Signal
+	o.Notify = notify.New(e.Signal, e.Log)
+	if change != nil {
+		change(&o)
+	}
+	s, err := store.Open(context.Background(), o)
+	if err != nil {
+		e.t.Fatalf("open store: %v", err)
+	}
+	e.t.Cleanup(func() {
+		if err := s.Close(context.Background()); err != nil {
+			e.t.Errorf("close store: %v", err)
+		}
+	})
+	return s
+}
+
+// Watch is a command monitor that calls see for each command.
+func Watch(see func(*event.CommandStartedEvent)) *event.CommandMonitor {
+	return &event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) { see(e) }}
+}
+
+// writer sends log lines to the test.
+type writer struct{ t testing.TB }
+
+// Write implements io.Writer.
+func (w writer) Write(p []byte) (int, error) {
+	w.t.Log(string(p[:max(len(p)-1, 0)]))
+	return len(p), nil
+}
+
+// Explain asks the database how it would run a find command.
+func (e *Env) Explain(ctx context.Context, database string, command bson.D) (bson.Raw, error) {
+	e.t.Helper()
+	o := options.Client().ApplyURI(e.options.URI)
+	if e.options.Dialer != nil {
+		o.SetDialer(e.options.Dialer)
+	}
+	client, err := mongo.Connect(o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = client.Disconnect(context.WithoutCancel(ctx)) }()
+	return client.Database(database).RunCommand(ctx, bson.D{
+		{Key: "explain", Value: command}, {Key: "verbosity", Value: "queryPlanner"},
+	}).Raw()
+}
