@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/eidermail/eider/config"
+	"github.com/eidermail/eider/embedded/docstore"
+	"github.com/eidermail/eider/mail/account"
+	"github.com/eidermail/eider/mail/limit"
+	"github.com/eidermail/eider/mail/notify"
+	"github.com/eidermail/eider/mail/signal"
+	"github.com/eidermail/eider/mail/store"
+)
+
+// backend is what every command needs of the data: the engine (when embedded),
+// the signals, the store and the accounts.
+type backend struct {
+	engine   *docstore.Engine
+	signals  signal.Signal
+	hub      *notify.Hub
+	store    *store.Store
+	limit    *limit.Limiter
+	accounts *account.Accounts
+	// secret is the installation's, from which keys are derived.
+	secret []byte
+
+	hubDone sync.WaitGroup
+	hubStop context.CancelFunc
+}
+
+// embeddedURI is what the driver is told; the dialer makes the address moot.
+const embeddedURI = "mongodb://embedded/?directConnection=true"
+
+// openBackend opens the data. On failure nothing stays open.
+func openBackend(ctx context.Context, c config.Config, log *slog.Logger) (b *backend, err error) {
+	b = &backend{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close(context.WithoutCancel(ctx)))
+			b = nil
+		}
+	}()
+	if err := b.openSignals(ctx, c, log); err != nil {
+		return b, err
+	}
+	opts := store.Options{
+		URI: c.Mongo, Database: c.MongoDatabase, UsersDatabase: c.MongoUsers,
+		GridFSDatabase: c.MongoGridFS, SenderDatabase: c.MongoSender,
+		Signal: b.signals, Notify: b.hub, Log: log, DefaultQuota: c.Quota,
+	}
+	if c.Mongo == "" {
+		if err := b.openEngine(ctx, c, log); err != nil {
+			return b, err
+		}
+		opts.URI, opts.Dialer = embeddedURI, b.engine
+	}
+	if b.store, err = store.Open(ctx, opts); err != nil {
+		return b, fmt.Errorf("the database cannot be opened: %w", err)
+	}
+	if b.secret, err = b.store.Secret(ctx, "installation"); err != nil {
+		return b, fmt.Errorf("read the installation's secret: %w", err)
+	}
+	b.limit = limit.New(b.signals)
+	b.accounts, err = account.New(account.Options{
+		Store: b.store, Limit: b.limit, Log: log,
+		Domains: c.Domains, Registration: c.Registration, Secret: deriveKey(b.secret, "session"),
+	})
+	return b, err
+}
+
+func (b *backend) openSignals(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
+	if c.Redis == "" {
+		b.signals = signal.NewMemory(signal.MemoryOptions{})
+	} else if b.signals, err = signal.NewRedis(ctx, c.Redis, log); err != nil {
+		return fmt.Errorf("--redis cannot be reached: %w", err)
+	}
+	b.hub = notify.New(b.signals, log)
+	hubCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	b.hubStop = stop
+	b.hubDone.Go(func() {
+		if err := b.hub.Run(hubCtx); err != nil && hubCtx.Err() == nil {
+			log.LogAttrs(hubCtx, slog.LevelError, "change fan-out ended", slog.Any("error", err))
+		}
+	})
+	return nil
+}
+
+func (b *backend) openEngine(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fmt.Errorf("--data %s cannot be made: %w", c.Data, err)
+	}
+	b.engine, err = docstore.Open(ctx, docstore.Options{Path: filepath.Join(c.Data, "eider.db"), Log: log})
+	if err != nil {
+		return fmt.Errorf("--data %s: %w", c.Data, err)
+	}
+	return nil
+}
+
+// close ends what was opened, in the reverse order.
+func (b *backend) close(ctx context.Context) error {
+	var errs []error
+	if b.store != nil {
+		errs = append(errs, b.store.Close(ctx))
+	}
+	if b.hubStop != nil {
+		b.hubStop()
+		b.hubDone.Wait()
+	}
+	if b.signals != nil {
+		errs = append(errs, b.signals.Close())
+	}
+	if b.engine != nil {
+		errs = append(errs, b.engine.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/eidermail/eider/config"
+	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/account"
+	"github.com/eidermail/eider/mail/store"
+)
+
+// maxPassword bounds the line read from standard input, in bytes.
+const maxPassword = 1024
+
+// newAccount is the order of `eider user add`. It travels to a running server
+// as JSON.
+type newAccount struct {
+	Username, Password, Name, Address string
+	Admin                             bool
+}
+
+// newToken is the order of `eider token add`.
+type newToken struct{ User, Role string }
+
+func userCommand(ctx context.Context, t terminal, args []string) error {
+	if len(args) == 0 || args[0] != "add" {
+		return usageError{errors.New("the command is `eider user add NAME --password-stdin`")}
+	}
+	var order newAccount
+	var fromStdin bool
+	flags := func(fs *flag.FlagSet) {
+		fs.BoolVar(&fromStdin, "password-stdin", false, "")
+		fs.StringVar(&order.Address, "address", "", "")
+		fs.StringVar(&order.Name, "name", "", "")
+		fs.BoolVar(&order.Admin, "admin", false, "")
+	}
+	return withConfig(t, "user add", args[1:], 1, func(c config.Config, words []string) error {
+		if len(words) == 0 {
+			return usageError{errors.New("a user name is missing: eider user add NAME --password-stdin")}
+		}
+		if !fromStdin {
+			return usageError{errors.New("give --password-stdin and the password as a line on standard input")}
+		}
+		password, err := readPassword(t.in)
+		if err != nil {
+			return err
+		}
+		order.Username, order.Password = words[0], password
+		if order.Address == "" {
+			order.Address = words[0]
+			if !strings.Contains(order.Address, "@") {
+				order.Address += "@" + c.Domains[0]
+			}
+		}
+		made, err := administer(ctx, c, t, "user", order)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(t.out, made)
+		return err
+	}, flags)
+}
+
+func tokenCommand(ctx context.Context, t terminal, args []string) error {
+	if len(args) == 0 || args[0] != "add" {
+		return usageError{errors.New("the command is `eider token add [--user NAME] [--role ROLE]`")}
+	}
+	var order newToken
+	flags := func(fs *flag.FlagSet) {
+		fs.StringVar(&order.User, "user", "", "")
+		fs.StringVar(&order.Role, "role", "", "")
+	}
+	return withConfig(t, "token add", args[1:], 0, func(c config.Config, _ []string) error {
+		if order.Role == "" {
+			order.Role = "root"
+			if order.User != "" {
+				order.Role = "user"
+			}
+		}
+		made, err := administer(ctx, c, t, "token", order)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(t.out, made)
+		return err
+	}, flags)
+}
+
+// readPassword takes the first line of standard input.
+func readPassword(in io.Reader) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(in, maxPassword+1)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read the password from standard input: %w", err)
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return "", errors.New("the password on standard input is empty")
+	}
+	if len(line) > maxPassword {
+		return "", fmt.Errorf("the password on standard input is longer than %d bytes", maxPassword)
+	}
+	return line, nil
+}
+
+// administer carries an order out: through the running server where one holds
+// the data folder, and on the data itself otherwise.
+func administer(ctx context.Context, c config.Config, t terminal, kind string, order any) (string, error) {
+	if c.Mongo == "" {
+		if made, ok, err := askRunning(ctx, c, kind, order); ok {
+			return made, err
+		}
+	}
+	b, err := openBackend(ctx, c, newLogger(t.err, quiet(c)))
+	if err != nil {
+		return "", err
+	}
+	made, err := b.carryOut(ctx, order)
+	return made, errors.Join(err, b.close(context.WithoutCancel(ctx)))
+}
+
+// quiet keeps a short command's log to what went wrong.
+func quiet(c config.Config) config.Config {
+	c.LogLevel = "error"
+	return c
+}
+
+// carryOut does the order and gives the line to print.
+func (b *backend) carryOut(ctx context.Context, order any) (string, error) {
+	switch o := order.(type) {
+	case newAccount:
+		u, err := b.accounts.Create(ctx, store.NewUser{
+			Username: o.Username, Name: o.Name, Address: o.Address, Admin: o.Admin,
+		}, o.Password)
+		if err != nil {
+			return "", explain(o, err)
+		}
+		return u.ID.String() + " " + u.Address, nil
+	case newToken:
+		opts := account.TokenOptions{Role: o.Role, Description: "eider token add"}
+		if o.User != "" {
+			u, err := b.store.FindUser(ctx, o.User)
+			if err != nil {
+				return "", fmt.Errorf("user %s: %w", o.User, err)
+			}
+			opts.User = u.ID
+		}
+		return b.accounts.NewToken(ctx, opts)
+	default:
+		return "", fmt.Errorf("unknown order %T", order)
+	}
+}
+
+// explain words what is wrong with a new account for the person at the shell.
+func explain(o newAccount, err error) error {
+	var e *mail.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	what := map[string]string{"username": o.Username, "address": o.Address}[e.Field]
+	switch {
+	case e.Code == mail.CodeExists:
+		return fmt.Errorf("%s %s is taken: choose another", e.Field, what)
+	case e.Code == mail.CodeInvalid && e.Field != "":
+		return fmt.Errorf("the %s %s is not accepted (%s): choose another", e.Field, what, e.Reason)
+	default:
+		return err
+	}
+}

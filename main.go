@@ -1,0 +1,113 @@
+// Command eider is a webmail-first mail platform in one binary: webmail, REST
+// API, LMTP and SMTP over one shared store.
+//
+//	eider serve          start everything
+//	eider user add NAME  make an account
+//	eider token add      make an access token for the API
+//	eider check          validate the configuration and the reach of every server
+//	eider version        say which build this is
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/eidermail/eider/config"
+)
+
+// terminal is what a command talks to; tests give their own.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+	env      []string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	t := terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ()}
+	code := execute(ctx, t, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// execute runs one command and gives the exit code: 0, 1 for a failure, 2 for
+// a wrong command line.
+func execute(ctx context.Context, t terminal, args []string) int {
+	if len(args) == 0 {
+		args = []string{"help"}
+	}
+	name, args := args[0], args[1:]
+	var err error
+	switch name {
+	case "serve":
+		err = withConfig(t, name, args, 0, func(c config.Config, _ []string) error { return serve(ctx, t, c) })
+	case "user":
+		err = userCommand(ctx, t, args)
+	case "token":
+		err = tokenCommand(ctx, t, args)
+	case "check":
+		err = withConfig(t, name, args, 0, func(c config.Config, _ []string) error { return check(ctx, t, c) })
+	case "version", "--version":
+		_, _ = fmt.Fprintln(t.out, "eider", version())
+	case "help", "--help", "-h":
+		help(t.out)
+	default:
+		err = usageError{fmt.Errorf("%q is no command; `eider help` lists them", name)}
+	}
+	return report(t, err)
+}
+
+// usageError marks a mistake in the command line.
+type usageError struct{ error }
+
+// report writes a failure as one line and gives the exit code.
+func report(t terminal, err error) int {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	_, _ = fmt.Fprintln(t.err, "eider: "+text)
+	var usage usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+// withConfig reads the configuration of a command that takes at most max words.
+func withConfig(t terminal, name string, args []string, max int, run func(config.Config, []string) error, extra ...func(*flag.FlagSet)) error {
+	c, words, err := config.Load(name, args, t.env, t.out, extra...)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	if len(words) > max {
+		return usageError{fmt.Errorf("%q is not expected here; `eider help` shows how", words[max])}
+	}
+	return run(c, words)
+}
+
+func help(w io.Writer) {
+	_, _ = io.WriteString(w, `eider: webmail, REST API, LMTP and SMTP over one store
+
+  eider serve                       start everything; no option is needed
+  eider user add NAME --password-stdin [--address A] [--name N] [--admin]
+                                    make an account; the password is a line on standard input
+  eider token add [--user NAME] [--role ROLE]
+                                    make an access token for the API and print it
+  eider check                       validate the configuration and reach every server
+  eider version
+
+Options of serve, user, token and check:
+`)
+	config.WriteOptions(w)
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/eidermail/eider/config"
+	"github.com/eidermail/eider/mail/deliver"
+	"github.com/eidermail/eider/mail/queue"
+	"github.com/eidermail/eider/mail/submit"
+	"github.com/eidermail/eider/server"
+	"github.com/eidermail/eider/server/smtpd"
+	"github.com/eidermail/eider/web"
+	"github.com/eidermail/eider/web/api"
+	"github.com/eidermail/eider/web/imageproxy"
+	"github.com/eidermail/eider/web/live"
+	"github.com/eidermail/eider/web/session"
+	"github.com/eidermail/eider/web/webmail"
+)
+
+// program is a running instance.
+type program struct {
+	config  config.Config
+	log     *slog.Logger
+	backend *backend
+	tls     *tls.Config
+
+	deliver *deliver.Deliverer
+	submit  *submit.Submitter
+	live    *live.Live
+	metrics *web.Metrics
+
+	mail     *server.Servers
+	web, api *web.Server
+	control  *control
+	// stopping ends event streams, which no graceful stop would wait out.
+	stopping context.Context
+	stopAll  context.CancelFunc
+}
+
+// serve starts everything, prints the ready line, and ends on a signal.
+func serve(ctx context.Context, t terminal, c config.Config) error {
+	log := newLogger(t.err, c)
+	b, err := openBackend(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	p := &program{config: c, log: log, backend: b, metrics: web.NewMetrics()}
+	p.stopping, p.stopAll = context.WithCancel(context.Background())
+	if err := p.start(ctx, t); err != nil {
+		return errors.Join(err, p.stop())
+	}
+	_, _ = fmt.Fprintln(t.out, "ready "+p.addresses())
+	log.LogAttrs(ctx, slog.LevelInfo, "ready", slog.String("version", version()), slog.String("store", c.StoreName()))
+	<-ctx.Done()
+	log.LogAttrs(context.Background(), slog.LevelInfo, "stopping")
+	return p.stop()
+}
+
+// start wires the parts together and opens the listeners.
+func (p *program) start(ctx context.Context, t terminal) (err error) {
+	if p.tls, err = loadTLS(p.config); err != nil {
+		return err
+	}
+	if err := p.recover(ctx); err != nil {
+		return err
+	}
+	if err := p.firstAdministrator(ctx, t); err != nil {
+		return err
+	}
+	b := p.backend
+	p.deliver = deliver.New(deliver.Options{Store: b.store, Signal: b.signals, Log: p.log})
+	p.submit = submit.New(submit.Options{
+		Store: b.store, Deliver: p.deliver, Queue: queue.New(b.store, p.log), Limit: b.limit,
+		Log: p.log, Hostname: p.config.Hostname,
+	})
+	p.mail, err = server.Start(ctx, server.Config{
+		LMTP: p.config.LMTP, SMTP: p.config.SMTP,
+		Options: smtpd.Options{
+			Deliver: p.deliver, Log: p.log, Hostname: p.config.Hostname, TLS: p.tls,
+			MaxMessage: p.config.MaxMessage, MaxRecipients: p.config.MaxRecipients,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := p.startWeb(ctx); err != nil {
+		return err
+	}
+	if err := p.startAPI(ctx); err != nil {
+		return err
+	}
+	if p.config.Mongo == "" {
+		p.control, err = startControl(ctx, p.config, b, p.log)
+	}
+	return err
+}
+
+// recover mends what a crash left open. Only the embedded store does so at the
+// start, where no other process can be writing; its control file is still
+// there after a crash.
+func (p *program) recover(ctx context.Context) error {
+	if p.config.Mongo != "" || !leftControl(p.config) {
+		return nil
+	}
+	start := time.Now()
+	done, err := p.backend.store.Recover(ctx)
+	if err != nil {
+		return fmt.Errorf("recover after an unclean stop: %w", err)
+	}
+	p.log.LogAttrs(ctx, slog.LevelInfo, "recovered after an unclean stop",
+		slog.Int("users", done.Users), slog.Int("messages", done.Messages),
+		slog.Int("mended", done.Problems), slog.Duration("took", time.Since(start)))
+	return nil
+}
+
+// firstAdministrator makes the first account of an empty installation, and
+// shows its password and token this once, apart from the log.
+func (p *program) firstAdministrator(ctx context.Context, t terminal) error {
+	admin, made, err := p.backend.accounts.EnsureAdmin(ctx)
+	if err != nil {
+		return fmt.Errorf("make the first administrator: %w", err)
+	}
+	if made {
+		_, _ = fmt.Fprintf(t.err, "First administrator, shown once: user name %s, password %s, API token %s\n",
+			admin.User.Username, admin.Password, admin.Token)
+	}
+	return nil
+}
+
+func (p *program) startWeb(ctx context.Context) error {
+	if p.config.Web == "" {
+		return nil
+	}
+	b := p.backend
+	guard := session.NewGuard(b.accounts, deriveKey(b.secret, "visit"), p.config.BehindProxy)
+	proxy, err := imageproxy.New(imageproxy.Options{
+		Key: deriveKey(b.secret, "image"), Path: webmail.ImagePath, Log: p.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.live = live.New(live.Options{
+		Log: p.log, Store: b.store, Hub: b.hub, Guard: guard, Key: deriveKey(b.secret, "live"),
+		Check: func(ctx context.Context, secret string) error {
+			_, err := b.accounts.Session(ctx, secret)
+			return err
+		},
+	})
+	e := web.NewEcho(p.base("web"))
+	webmail.Register(e, webmail.Options{
+		Log: p.log, Store: b.store, Accounts: b.accounts, Submit: p.submit, Deliver: p.deliver,
+		Limit: b.limit, Signal: b.signals, Guard: guard, Proxy: proxy, Live: p.live,
+		ContentKey: deriveKey(b.secret, "content"), MaxMessage: p.config.MaxMessage,
+		RequestID: web.RequestID, Now: time.Now,
+	})
+	p.web, err = web.Listen(ctx, "web", p.config.Web, e, p.webTLS(), p.log)
+	return err
+}
+
+func (p *program) startAPI(ctx context.Context) (err error) {
+	if p.config.API == "" {
+		return nil
+	}
+	b := p.backend
+	e := web.NewEcho(p.base("api"))
+	e.GET("/metrics", echo.WrapHandler(p.metrics.Handler()))
+	api.Register(e, api.Options{
+		Log: p.log, Store: b.store, Accounts: b.accounts, Submit: p.submit, Hub: b.hub, Signal: b.signals,
+		RootToken: p.config.APIToken, Open: p.config.APIOpen, EmailDomain: p.config.Domains[0],
+		RequestID: web.RequestID, Stopping: p.stopping, Now: time.Now,
+	})
+	p.api, err = web.Listen(ctx, "api", p.config.API, e, p.webTLS(), p.log)
+	return err
+}
+
+func (p *program) base(surface string) web.Base {
+	return web.Base{
+		Log: p.log, Metrics: p.metrics, BehindProxy: p.config.BehindProxy, Surface: surface,
+		Ready: func(ctx context.Context) error {
+			return errors.Join(p.backend.store.Ping(ctx), p.backend.signals.Ping(ctx))
+		},
+	}
+}
+
+// webTLS is nil for plain HTTP: on loopback, or behind a proxy that ends TLS.
+func (p *program) webTLS() *tls.Config {
+	if p.config.TLSCert == "" {
+		return nil
+	}
+	return p.tls
+}
+
+// addresses lists the listeners that are on, for the ready line.
+func (p *program) addresses() string {
+	var parts []string
+	add := func(name string, a net.Addr) { parts = append(parts, name+"="+a.String()) }
+	if p.web != nil {
+		add("web", p.web.Addr())
+	}
+	if p.api != nil {
+		add("api", p.api.Addr())
+	}
+	if p.mail.LMTP != nil {
+		add("lmtp", p.mail.LMTP.Addr())
+	}
+	if p.mail.SMTP != nil {
+		add("smtp", p.mail.SMTP.Addr())
+	}
+	return strings.Join(parts, " ")
+}
+
+// stop lets work in hand end, within the configured time: first the listeners,
+// all at once, then the data below them.
+func (p *program) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), p.config.StopTimeout)
+	defer cancel()
+	p.stopAll()
+	if p.live != nil {
+		p.live.Stop()
+	}
+	var stops []func(context.Context) error
+	if p.mail != nil {
+		stops = append(stops, p.mail.Stop)
+	}
+	for _, s := range []*web.Server{p.web, p.api} {
+		if s != nil {
+			stops = append(stops, s.Stop)
+		}
+	}
+	if p.control != nil {
+		stops = append(stops, p.control.stop)
+	}
+	results := make(chan error, len(stops))
+	for _, stop := range stops {
+		go func() { results <- stop(ctx) }()
+	}
+	var err error
+	for range stops {
+		err = errors.Join(err, <-results)
+	}
+	return errors.Join(err, p.backend.close(ctx))
+}

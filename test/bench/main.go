@@ -1,0 +1,70 @@
+// Command bench measures what users feel: pages at growing mailbox sizes,
+// durable deliveries, page weight, the way from a delivery to a row on the
+// screen, memory at rest. Each figure stands beside its goal or beside a
+// baseline measured in the same run, because machines differ.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+)
+
+// report prints one line of the result.
+type report struct{ w io.Writer }
+
+func (r report) line(name, value, goal string) {
+	_, _ = fmt.Fprintf(r.w, "%-46s %-34s %s\n", name, value, goal)
+}
+
+func (r report) section(title string) { _, _ = fmt.Fprintf(r.w, "\n%s\n", title) }
+
+func main() {
+	most := flag.Int("messages", 100_000, "size of the largest mailbox")
+	seconds := flag.Int("seconds", 5, "length of the delivery load")
+	only := flag.String("only", "", "run one part: memory, delivery, pages, browser")
+	flag.Parse()
+	r := report{os.Stdout}
+	parts := []struct {
+		name string
+		run  func(context.Context, report) error
+	}{
+		{"memory", memoryAtRest},
+		{"delivery", func(ctx context.Context, r report) error {
+			return deliveries(ctx, r, time.Duration(*seconds)*time.Second)
+		}},
+		{"pages", func(ctx context.Context, r report) error { return pages(ctx, r, *most) }},
+		{"browser", inBrowser},
+	}
+	for _, p := range parts {
+		if *only != "" && *only != p.name {
+			continue
+		}
+		if err := p.run(context.Background(), r); err != nil {
+			_, _ = fmt.Fprintf(os.Stderr, "bench: %s: %v\n", p.name, err)
+			os.Exit(1)
+		}
+	}
+}
+
+// sample is a set of measured times.
+type sample []time.Duration
+
+func (s sample) percentile(p float64) time.Duration {
+	if len(s) == 0 {
+		return 0
+	}
+	sorted := slices.Clone(s)
+	slices.Sort(sorted)
+	return sorted[min(int(float64(len(sorted))*p), len(sorted)-1)]
+}
+
+func (s sample) String() string {
+	return fmt.Sprintf("p50 %s  p95 %s", round(s.percentile(.5)), round(s.percentile(.95)))
+}
+
+func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
