@@ -131,3 +131,20 @@ func TestModulesCanBeJoined(t *testing.T) {
 		t.Errorf("%d Trusted Types policies, want 1", n)
 	}
 }
+
+// A cast in a comment stands before code: such a line is no comment.
+func TestJoinKeepsCodeBehindComments(t *testing.T) {
+	joined := string(join())
+	for _, name := range modules {
+		for line := range strings.Lines(string(read("js/" + name))) {
+			code := strings.TrimSpace(line)
+			_, behind, ok := strings.Cut(code, "*/")
+			if !ok || !strings.HasPrefix(code, "/*") || strings.TrimSpace(behind) == "" {
+				continue
+			}
+			if !strings.Contains(joined, strings.TrimSpace(behind)) {
+				t.Errorf("%s: %q is lost", name, code)
+			}
+		}
+	}
+}

@@ -1,6 +1,6 @@
 // Stars, bulk actions and the reader's toolbar show their effect at once;
 // the form goes to the server behind it. What fails comes back.
-import { all, ask, count, csrfToken, hear, on, one, swap, tell } from "./core.js";
+import { all, ask, count, csrfToken, hear, on, one, swap, tell, word } from "./core.js";
 import { isPhone, visit } from "./nav.js";
 import { selectedRows } from "./select.js";
 import { failed, sayToast } from "./toast.js";
@@ -25,7 +25,7 @@ export function showUnread(row, unread) {
   else if (link) {
     const note = document.createElement("span");
     note.className = "vh";
-    note.textContent = "• ";
+    note.textContent = `${word("row.unread")} `;
     link.prepend(note);
   }
 }

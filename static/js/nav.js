@@ -101,8 +101,9 @@ addEventListener("popstate", () => {
   else location.reload();
 });
 
-// The next message is asked for while the pointer rests on its row. The
-// server knows from Sec-Purpose that nobody has read it.
+// The next message is asked for while the pointer rests on its row. Script
+// may not set Sec-Purpose, so the header is our own; a fragment never marks
+// as read by itself.
 /** @type {number | undefined} */
 let resting;
 /** @param {HTMLAnchorElement} link */
@@ -110,7 +111,7 @@ function prefetch(link) {
   const key = `reader ${link.href}`;
   if (fetched.has(key) || link.origin !== location.origin || link.closest(".on")) return;
   if (fetched.size > 4) fetched.clear();
-  const answer = ask(link.href, "reader", { headers: { "Sec-Purpose": "prefetch", "Eider-Purpose": "prefetch" } });
+  const answer = ask(link.href, "reader", { headers: { "Eider-Purpose": "prefetch" } });
   answer.then((r) => r.ok || fetched.delete(key), () => fetched.delete(key));
   fetched.set(key, answer);
 }
