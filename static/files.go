@@ -70,14 +70,14 @@ func URL(name string) string {
 var (
 	importLine  = regexp.MustCompile(`(?m)^import [^\n]* from "\./[a-z]+\.js";\n`)
 	exportWord  = regexp.MustCompile(`(?m)^export (function|const|let|async|class)`)
-	commentLine = regexp.MustCompile(`(?m)^[ \t]*(?://|/\*|\*)[^\n]*\n`)
+	commentLine = regexp.MustCompile(`(?m)^[ \t]*(?://[^\n]*|/\*(?:[^*\n]|\*+[^*/\n])*(?:\*+/)?[ \t]*|\*[^\n]*)\n`)
 	blankLines  = regexp.MustCompile(`\n{2,}`)
 )
 
 // join puts the modules into one. They import only each other and have no
 // two top-level names alike (a test holds them to it), so that leaving out
 // the import lines and the word export is all there is to do. Lines that are
-// only comment go too.
+// only comment go too; a line with code behind its comment stays.
 func join() []byte {
 	var b strings.Builder
 	for _, name := range modules {
