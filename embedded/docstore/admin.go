@@ -21,8 +21,8 @@ const (
 // table is made once.
 var (
 	helloCommand = command{
-		fields: map[string]kind{"helloOk": kindBool, "client": kindDoc, "compression": kindArray, "loadBalanced": kindBool, "saslSupportedMechs": kindString},
-		run:    func(q *request) (bson.Raw, error) { return q.e.hello(q.name), nil },
+		open: true,
+		run:  func(q *request) (bson.Raw, error) { return q.e.hello(q.name), nil },
 	}
 	pingCommand        = command{run: func(*request) (bson.Raw, error) { return reply(nil), nil }}
 	endSessionsCommand = command{run: func(q *request) (bson.Raw, error) {

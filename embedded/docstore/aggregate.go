@@ -7,6 +7,7 @@ import (
 	"github.com/eidermail/eider/embedded/docstore/expr"
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 var aggregateCommand = command{
@@ -56,11 +57,88 @@ func runAggregate(q *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
+	if docs, ok, err := q.countPipeline(ns, stages); ok || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return q.cursorReply(ns, &listSource{docs: docs}, size, false)
+	}
 	docs, err := q.pipeline(ns, p)
 	if err != nil {
 		return nil, err
 	}
 	return q.cursorReply(ns, &listSource{docs: docs}, size, false)
+}
+
+// countPipeline answers the pipeline that a driver's CountDocuments sends ($match,
+// then $skip, $limit, and a $group that sums ones under a constant) from an index,
+// without its documents. ok is false for any other pipeline.
+func (q *request) countPipeline(ns namespace, stages []bson.Raw) (docs []bson.Raw, ok bool, err error) {
+	var filter bson.Raw
+	var skip, limit int64
+	var group bson.RawValue
+	for i, s := range stages {
+		_, name, _, rest, _ := value.Next(value.Inside(s))
+		v, _ := value.Lookup(s, string(name))
+		n, whole := value.Whole(v)
+		switch string(name) {
+		case "$match":
+			ok = i == 0
+			filter = v.Value
+		case "$skip":
+			ok = whole && skip == 0 && limit == 0
+			skip = n
+		case "$limit":
+			ok = whole && limit == 0
+			limit = n
+		case "$group":
+			ok = i == len(stages)-1
+			group = v
+		default:
+			ok = false
+		}
+		if !ok || len(rest) > 0 {
+			return nil, false, nil
+		}
+	}
+	id, field, ok := countGroup(group)
+	if !ok {
+		return nil, false, nil
+	}
+	s, err := newSearch(q, ns, filter, nil, nil, q.fields["hint"])
+	if err != nil {
+		return nil, false, err
+	}
+	n, err := s.count(skip, limit)
+	if err != nil || n == 0 {
+		return nil, true, err
+	}
+	sum := value.OfInt64(n)
+	if n <= 1<<31-1 {
+		sum = value.OfInt32(int32(n))
+	}
+	return []bson.Raw{bsoncore.BuildDocument(nil, appendValue(appendValue(nil, "_id", id), field, sum))}, true, nil
+}
+
+// countGroup takes {_id: constant, field: {$sum: 1}} apart.
+func countGroup(group bson.RawValue) (id bson.RawValue, field string, ok bool) {
+	if group.Type != bson.TypeEmbeddedDocument {
+		return id, "", false
+	}
+	t, name, v, rest, _ := value.Next(value.Inside(group.Value))
+	id = bson.RawValue{Type: t, Value: v}
+	if string(name) != "_id" || (t != bson.TypeInt32 && t != bson.TypeNull) {
+		return id, "", false
+	}
+	t, name, v, rest, ok = value.Next(rest)
+	if !ok || t != bson.TypeEmbeddedDocument || len(rest) > 0 {
+		return id, "", false
+	}
+	t, op, one, rest, ok := value.Next(value.Inside(v))
+	if !ok || string(op) != "$sum" || t != bson.TypeInt32 || len(rest) > 0 {
+		return id, "", false
+	}
+	return id, string(name), value.Int64(bson.RawValue{Type: t, Value: one}) == 1
 }
 
 // pipeline lets the planner do the start of a pipeline and runs the rest on its

@@ -25,18 +25,32 @@ type source interface {
 	next(q *request, b *batch) (done bool, err error)
 }
 
-// batch is the array of documents of one reply.
+// batch is a reply in the making: the documents of one batch go straight into it.
 type batch struct {
-	buf   []byte
-	start int32
-	n     int
-	limit int64 // documents
+	buf                []byte
+	doc, cursor, array int32 // where these begin
+	n                  int
+	limit              int64 // documents
 }
 
-func newBatch(limit int64) *batch {
+// newBatch begins a reply with firstBatch or nextBatch.
+func newBatch(name string, limit int64) *batch {
 	b := &batch{limit: limit}
-	b.start, b.buf = bsoncore.AppendArrayStart(make([]byte, 0, 4096))
+	b.doc, b.buf = bsoncore.AppendDocumentStart(make([]byte, 0, 4096))
+	b.cursor, b.buf = bsoncore.AppendDocumentElementStart(b.buf, "cursor")
+	b.array, b.buf = bsoncore.AppendArrayElementStart(b.buf, name)
 	return b
+}
+
+// finish ends the reply.
+func (b *batch) finish(id int64, ns namespace) bson.Raw {
+	b.buf, _ = bsoncore.AppendArrayEnd(b.buf, b.array)
+	b.buf = bsoncore.AppendInt64Element(b.buf, "id", id)
+	b.buf = bsoncore.AppendStringElement(b.buf, "ns", ns.String())
+	b.buf, _ = bsoncore.AppendDocumentEnd(b.buf, b.cursor)
+	b.buf = bsoncore.AppendDoubleElement(b.buf, "ok", 1)
+	b.buf, _ = bsoncore.AppendDocumentEnd(b.buf, b.doc)
+	return b.buf
 }
 
 // add appends a document; false if it does not fit any more.
@@ -50,11 +64,6 @@ func (b *batch) add(doc bson.Raw) bool {
 }
 
 func (b *batch) full() bool { return int64(b.n) >= b.limit }
-
-func (b *batch) array() []byte {
-	b.buf, _ = bsoncore.AppendArrayEnd(b.buf, b.start)
-	return b.buf
-}
 
 // findSource streams a scan.
 type findSource struct {
@@ -206,7 +215,7 @@ func (cs *cursors) expire(now time.Time) {
 // cursorReply makes the reply of a first or a later batch, and keeps the source
 // if there is more.
 func (q *request) cursorReply(ns namespace, src source, batchSize int64, single bool) (bson.Raw, error) {
-	b := newBatch(batchSize)
+	b := newBatch("firstBatch", batchSize)
 	done, err := src.next(q, b)
 	if err != nil {
 		return nil, err
@@ -217,22 +226,7 @@ func (q *request) cursorReply(ns namespace, src source, batchSize int64, single 
 			return nil, err
 		}
 	}
-	return batchReply("firstBatch", b, id, ns), nil
-}
-
-func batchReply(name string, b *batch, id int64, ns namespace) bson.Raw {
-	list := b.array()
-	return reply(func(d []byte) []byte {
-		if cap(d) < len(list)+256 {
-			d = append(make([]byte, 0, len(list)+256), d...)
-		}
-		i, d := bsoncore.AppendDocumentElementStart(d, "cursor")
-		d = bsoncore.AppendArrayElement(d, name, list)
-		d = bsoncore.AppendInt64Element(d, "id", id)
-		d = bsoncore.AppendStringElement(d, "ns", ns.String())
-		d, _ = bsoncore.AppendDocumentEnd(d, i)
-		return d
-	})
+	return b.finish(id, ns), nil
 }
 
 var getMoreCommand = command{
@@ -254,7 +248,7 @@ func runGetMore(q *request) (bson.Raw, error) {
 	if limit == 0 {
 		limit = noLimit
 	}
-	b := newBatch(limit)
+	b := newBatch("nextBatch", limit)
 	done, err := c.src.next(q, b)
 	q.e.cursors.give(c, done || err != nil, q.e.now())
 	if err != nil {
@@ -264,5 +258,5 @@ func runGetMore(q *request) (bson.Raw, error) {
 	if done {
 		id = 0
 	}
-	return batchReply("nextBatch", b, id, ns), nil
+	return b.finish(id, ns), nil
 }

@@ -15,11 +15,12 @@ type command struct {
 	fields   map[string]kind
 	required []string
 	write    bool // takes a write concern
+	open     bool // unknown fields are no error: hello, as in MongoDB, whose drivers add to it
 	run      func(*request) (bson.Raw, error)
 }
 
-// commands is the table of everything that is served, by the name on the wire.
-// It is built once for each command of a request and so holds no state.
+// lookUp finds a command by its name on the wire: those on documents here, the
+// rest in admin.go. nil: not served.
 func lookUp(name string) *command {
 	switch name {
 	case "find":
@@ -120,7 +121,10 @@ func (e *Engine) parse(cmd *command, name string, first bson.RawValue, body bson
 func (q *request) field(key string, v bson.RawValue) error {
 	k, ok := q.cmd.fields[key]
 	if !ok {
-		if k, ok = commonFields[key]; !ok {
+		if k, ok = commonFields[key]; !ok && q.cmd.open {
+			return nil
+		}
+		if !ok {
 			return unknownField(q.name, key)
 		}
 	}

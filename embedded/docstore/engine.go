@@ -165,11 +165,25 @@ func (e *Engine) serve(nc net.Conn) {
 		if m.MoreToCome {
 			continue
 		}
-		reply := wire.AppendReply(make([]byte, 0, len(body)+64), m, e.requests.Add(1), body)
-		if _, err := nc.Write(reply); err != nil {
+		if err := e.send(nc, m, body); err != nil {
 			return
 		}
 	}
+}
+
+// send writes a reply; a large one without copying it once more.
+func (e *Engine) send(nc net.Conn, m *wire.Message, body []byte) error {
+	id := e.requests.Add(1)
+	var err error
+	if len(body) < 16<<10 {
+		_, err = nc.Write(wire.AppendReply(make([]byte, 0, len(body)+64), m, id, body))
+	} else if _, err = nc.Write(wire.AppendReplyHead(nil, m, id, len(body))); err == nil {
+		_, err = nc.Write(body)
+	}
+	if err != nil {
+		return fmt.Errorf("sending a reply: %w", err)
+	}
+	return nil
 }
 
 // read runs f with a connection of the pool.

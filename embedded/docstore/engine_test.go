@@ -263,7 +263,7 @@ func TestCursors(t *testing.T) {
 
 func TestReopen(t *testing.T) {
 	ctx := t.Context()
-	path := filepath.Join(t.TempDir(), "store.db")
+	path := filepath.Join(t.TempDir(), "a store 100%#&.db")
 	e, err := docstore.Open(ctx, docstore.Options{Path: path})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,10 @@
 package docstore
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/eidermail/eider/embedded/docstore/wire"
+)
 
 // Expire runs the sweeper's work once.
 func (e *Engine) Expire() error { return e.expire() }
@@ -17,3 +21,21 @@ func ExecSQL(t testing.TB, path, sql string) {
 		t.Fatal(err)
 	}
 }
+
+// ExpireCursors ends idle cursors.
+func (e *Engine) ExpireCursors() { e.cursors.expire(e.now()) }
+
+// OpenCursors counts the open cursors.
+func (e *Engine) OpenCursors() int {
+	e.cursors.mu.Lock()
+	defer e.cursors.mu.Unlock()
+	return len(e.cursors.open)
+}
+
+// PanicInWriter runs a job that panics.
+func (e *Engine) PanicInWriter() error {
+	return e.writer.write(func(*tx) error { panic("a test") })
+}
+
+// Answer runs one command document.
+func (e *Engine) Answer(body []byte) []byte { return e.answer(&wire.Message{Body: body}) }

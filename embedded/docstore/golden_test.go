@@ -38,11 +38,14 @@ func TestGolden(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no cases", err)
 	}
-	for _, f := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".jsonl"), func(t *testing.T) {
-			goldenFile(t, f, refused)
-		})
-	}
+	t.Run("cases", func(t *testing.T) {
+		for _, f := range files {
+			t.Run(strings.TrimSuffix(filepath.Base(f), ".jsonl"), func(t *testing.T) {
+				t.Parallel()
+				goldenFile(t, f, refused)
+			})
+		}
+	})
 	for id, state := range refused {
 		if !state.seen {
 			t.Errorf("refused.txt names %s, which is no case", id)

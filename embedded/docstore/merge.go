@@ -5,12 +5,13 @@ import (
 	"container/heap"
 	"database/sql/driver"
 	"errors"
-
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // mergeChunk is how many entries of each range a merge reads at a time.
-const mergeChunk = 32
+const (
+	mergeChunk = 32
+	mergeLimit = " LIMIT 32"
+)
 
 // stream is one range of a merge.
 type stream struct {
@@ -35,7 +36,7 @@ func (st *stream) fill(c *conn, reverse bool) error {
 		return nil
 	}
 	sql, args := rangeQuery(st.rng, st.key, st.record, reverse, true)
-	err := c.each(sql+" LIMIT 32", func(row []driver.Value) (bool, error) {
+	err := c.each(sql+mergeLimit, func(row []driver.Value) (bool, error) {
 		st.buf = append(st.buf, mergeEntry{blob(row[0]), blob(row[2]), integer(row[1])})
 		return true, nil
 	}, args...)
@@ -113,9 +114,6 @@ func (s *scan) mergeStep(c *conn, p *pile, f take) (verdict, error) {
 	st := p.streams[0]
 	e := st.buf[0]
 	row := []driver.Value{e.key, e.r, e.hints, nil}
-	if e.hints == nil {
-		row[2] = nil
-	}
 	if !s.p.covered {
 		got, err := c.one(sqlDoc, e.r)
 		if err != nil {
@@ -125,7 +123,7 @@ func (s *scan) mergeStep(c *conn, p *pile, f take) (verdict, error) {
 			row[3] = got[0]
 		}
 	}
-	v, err := s.entry(c, row, func(r int64, doc bson.Raw) (verdict, error) { return f(r, doc) })
+	v, err := s.entry(c, row, f)
 	if err != nil || v == stopAt {
 		return v, err
 	}

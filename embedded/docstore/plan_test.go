@@ -105,7 +105,13 @@ func TestIndexesNeverChangeTheAnswer(t *testing.T) {
 		ctx := t.Context()
 		n++
 		c := client.Database("p").Collection(fmt.Sprint("c", n))
-		mailbox := rapid.IntRange(0, 2).Draw(t, "mailbox") == 0 // the shape whose ranges are merged
+		shape := rapid.IntRange(0, 3).Draw(t, "shape")
+		mailbox := shape == 0 // the shape whose ranges are merged
+		either := shape == 1  // the shape that an index for each branch answers
+		if either {
+			must(c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: bson.D{{Key: "b", Value: 1}}, Options: options.Index().SetName("b")}))(t2)
+			must(c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: bson.D{{Key: "c", Value: -1}}, Options: options.Index().SetName("c")}))(t2)
+		}
 		if mailbox {
 			must(c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: bson.D{{Key: "c", Value: 1}, {Key: "b", Value: rapid.SampledFrom([]int{1, -1}).Draw(t, "dir")}}}))(t2)
 		}
@@ -140,6 +146,9 @@ func TestIndexesNeverChangeTheAnswer(t *testing.T) {
 		if mailbox {
 			f = bson.D{{Key: "c", Value: bson.D{{Key: "$in", Value: bson.A{scalar(t), scalar(t), 1, 2}}}}, {Key: "$and", Value: bson.A{filter(t, 0)}}}
 			sort = bson.D{{Key: "b", Value: rapid.SampledFrom([]int{1, -1}).Draw(t, "dir")}}
+		}
+		if either {
+			f = bson.D{{Key: "$or", Value: bson.A{bson.D{{Key: "b", Value: condition(t)}}, bson.D{{Key: "c", Value: condition(t)}}}}}
 		}
 		compare(t, c, f, sort, plans)
 		if err := c.Drop(ctx); err != nil {

@@ -210,6 +210,29 @@ func (e *Engine) withID(doc bson.Raw) (bson.Raw, error) {
 	return doc, nil
 }
 
+// withClock fills empty timestamps at the top of a document that is inserted with
+// the time, as MongoDB does; _id is left alone.
+func (e *Engine) withClock(doc bson.Raw) bson.Raw {
+	copied := false
+	rest := value.Inside(doc)
+	for at := 4; ; {
+		t, key, v, next, ok := value.Next(rest)
+		if !ok {
+			return doc
+		}
+		at += 2 + len(key)
+		if t == bson.TypeTimestamp && binary.LittleEndian.Uint64(v) == 0 && string(key) != "_id" {
+			if !copied {
+				doc, copied = append(bson.Raw(nil), doc...), true
+			}
+			binary.LittleEndian.PutUint32(doc[at:], e.ids.Add(1))
+			binary.LittleEndian.PutUint32(doc[at+4:], uint32(e.now().Unix())) //nolint:gosec // as defined, until 2106
+		}
+		at += len(v)
+		rest = next
+	}
+}
+
 func idFirst(doc bson.Raw, id bson.RawValue) bson.Raw {
 	i, b := bsoncore.AppendDocumentStart(make([]byte, 0, len(doc)+24))
 	b = appendValue(b, "_id", id)

@@ -40,7 +40,7 @@ func runInsert(q *request) (bson.Raw, error) {
 	ready := make([]bson.Raw, len(docs))
 	bad := make([]error, len(docs))
 	for i, d := range docs {
-		ready[i], bad[i] = q.e.withID(d)
+		ready[i], bad[i] = q.e.withID(q.e.withClock(d))
 	}
 	var res writeResult
 	err = q.e.writer.write(func(t *tx) error {
@@ -136,7 +136,7 @@ var deleteCommand = command{
 
 var deleteFields = map[string]kind{"q": kindDoc, "limit": kindNumber, "hint": kindAny}
 
-// statement is one statement of an update, a delete or a findAndModify.
+// statementOf is one statement of an update, a delete or a findAndModify.
 type statementOf struct {
 	*search
 	u      *update.Update
@@ -371,6 +371,9 @@ func (st *statementOf) apply(t *tx, one *found) (doc bson.Raw, modified bool, er
 	was, _ := value.Lookup(one.doc, "_id")
 	if id, ok := value.Lookup(doc, "_id"); !ok || !value.Same(was, id) {
 		return nil, false, refuse(value.CodeImmutableField, "ImmutableField", "Performing an update on the path '_id' would modify the immutable field '_id'")
+	}
+	if len(doc) > maxDocument {
+		return nil, false, refuse(17419, "Location17419", "Resulting document after update is larger than "+itoa(maxDocument))
 	}
 	if doc, err = t.e.withID(doc); err != nil {
 		return nil, false, err

@@ -202,6 +202,11 @@ func document(b []byte) (doc bson.Raw, rest []byte, err error) {
 // AppendReply appends the answer to a message, as OP_MSG, or as OP_REPLY to
 // OP_QUERY.
 func AppendReply(dst []byte, m *Message, id int32, body bson.Raw) []byte {
+	return append(AppendReplyHead(dst, m, id, len(body)), body...)
+}
+
+// AppendReplyHead appends all of an answer but its document, of the given size.
+func AppendReplyHead(dst []byte, m *Message, id int32, size int) []byte {
 	start := len(dst)
 	dst = append(dst, make([]byte, headerSize)...)
 	op := uint32(opMsg)
@@ -211,15 +216,13 @@ func AppendReply(dst []byte, m *Message, id int32, body bson.Raw) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, 0) // cursor
 		dst = binary.LittleEndian.AppendUint32(dst, 0) // starting from
 		dst = binary.LittleEndian.AppendUint32(dst, 1) // documents
-		dst = append(dst, body...)
 	} else {
-		dst = binary.LittleEndian.AppendUint32(dst, 0) // flags
-		dst = append(append(dst, 0), body...)
+		dst = append(dst, 0, 0, 0, 0, 0) // flags, and the kind of the only section
 	}
 	head := dst[start:]
-	binary.LittleEndian.PutUint32(head, uint32(len(head))) //nolint:gosec // replies are bounded
-	binary.LittleEndian.PutUint32(head[4:], uint32(id))    //nolint:gosec // an opaque number
-	binary.LittleEndian.PutUint32(head[8:], uint32(m.ID))  //nolint:gosec // an opaque number
+	binary.LittleEndian.PutUint32(head, uint32(len(head)+size)) //nolint:gosec // replies are bounded
+	binary.LittleEndian.PutUint32(head[4:], uint32(id))         //nolint:gosec // an opaque number
+	binary.LittleEndian.PutUint32(head[8:], uint32(m.ID))       //nolint:gosec // an opaque number
 	binary.LittleEndian.PutUint32(head[12:], op)
 	return dst
 }
