@@ -220,7 +220,7 @@ func runCreate(q *request) (bson.Raw, error) {
 		opts = appendValue(opts, "storageEngine", v)
 	}
 	opts, _ = bsoncore.AppendDocumentEnd(opts, i)
-	return reply(nil), q.e.writer.write(func(t *tx) error {
+	return reply(nil), q.e.writer.write(q.durable, func(t *tx) error {
 		if coll := t.cat.colls[ns]; coll != nil {
 			if sameDoc(coll.options, opts) {
 				return nil
@@ -238,7 +238,7 @@ func runDrop(q *request) (bson.Raw, error) {
 		return nil, err
 	}
 	n, existed := 0, false
-	err = q.e.writer.write(func(t *tx) error {
+	err = q.e.writer.write(q.durable, func(t *tx) error {
 		coll := t.cat.colls[ns]
 		if existed = coll != nil; !existed {
 			return nil
@@ -257,7 +257,7 @@ func runDrop(q *request) (bson.Raw, error) {
 
 func runDropDatabase(q *request) (bson.Raw, error) {
 	existed := false
-	err := q.e.writer.write(func(t *tx) error {
+	err := q.e.writer.write(q.durable, func(t *tx) error {
 		for ns, coll := range t.cat.colls {
 			if ns.db != q.db {
 				continue

@@ -188,12 +188,21 @@ func (q *request) readConcern() error {
 	})
 }
 
-// writeConcern: every write is on the disk before it is answered, which honours
-// j and w:1 and w:"majority". More than one node cannot be had.
+// writeConcern: a write is on the disk before it is answered when j says so, or
+// without j when w is "majority" or absent, which is MongoDB's default concern.
+// w:1 alone is answered after the commit, and w:0 not at all. More than one node
+// cannot be had.
 func (q *request) writeConcern() error {
+	q.durable = true
 	v, ok := q.fields["writeConcern"]
 	if !ok {
 		return nil
+	}
+	if w, ok := lookupField(v, "w"); ok {
+		q.durable = w.Type == bson.TypeString
+	}
+	if j, ok := lookupField(v, "j"); ok && j.Type == bson.TypeBoolean {
+		q.durable = j.Boolean()
 	}
 	if !q.cmd.write {
 		return refuse(value.CodeInvalidOptions, "InvalidOptions", "Command "+q.name+" does not support writeConcern")
@@ -214,6 +223,15 @@ func (q *request) writeConcern() error {
 			return unknownField("writeConcern", key)
 		}
 	})
+}
+
+// lookupField gives a field of a document value.
+func lookupField(v bson.RawValue, key string) (bson.RawValue, bool) {
+	if v.Type != bson.TypeEmbeddedDocument {
+		return bson.RawValue{}, false
+	}
+	f, err := bson.Raw(v.Value).LookupErr(key)
+	return f, err == nil
 }
 
 // eachField walks the fields of a document value.

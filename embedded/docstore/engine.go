@@ -8,7 +8,8 @@
 //
 // Commands run on a goroutine for each connection. Reads use a pool of SQLite
 // connections; all writes go through one goroutine (writer.go), a savepoint a
-// command, up to 64 commands a commit. A write is answered when it is on the disk.
+// command, up to 64 commands a commit. A write is answered when it is on the disk,
+// unless its write concern asks for less (syncer.go).
 package docstore
 
 import (

@@ -34,7 +34,7 @@ func (e *Engine) OpenCursors() int {
 
 // PanicInWriter runs a job that panics.
 func (e *Engine) PanicInWriter() error {
-	return e.writer.write(func(*tx) error { panic("a test") })
+	return e.writer.write(true, func(*tx) error { panic("a test") })
 }
 
 // Answer runs one command document.

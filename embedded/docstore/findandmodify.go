@@ -30,7 +30,7 @@ func runFindAndModify(q *request) (bson.Raw, error) {
 	}
 	remove := q.flag("remove")
 	var m modified
-	err = q.e.writer.write(func(t *tx) error {
+	err = q.e.writer.write(q.durable, func(t *tx) error {
 		m = modified{}
 		if remove {
 			return st.modifyRemove(t, &m)

@@ -283,7 +283,7 @@ func runCreateIndexes(q *request) (bson.Raw, error) {
 	}
 	var before, after int
 	var created bool
-	err = q.e.writer.write(func(t *tx) error {
+	err = q.e.writer.write(q.durable, func(t *tx) error {
 		created = t.cat.colls[ns] == nil
 		coll, err := t.ensure(ns, nil)
 		if err != nil {
@@ -413,7 +413,7 @@ func runDropIndexes(q *request) (bson.Raw, error) {
 		return nil, err
 	}
 	var was int
-	err = q.e.writer.write(func(t *tx) error {
+	err = q.e.writer.write(q.durable, func(t *tx) error {
 		coll := t.cat.colls[ns]
 		if coll == nil {
 			return noCollection(ns)

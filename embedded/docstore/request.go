@@ -33,6 +33,7 @@ type request struct {
 	fields   map[string]bson.RawValue
 	seqs     map[string][]bson.Raw
 	deadline time.Time // of maxTimeMS; zero for none
+	durable  bool      // by the write concern
 	rowsSeen int
 }
 

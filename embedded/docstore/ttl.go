@@ -69,7 +69,7 @@ func (e *Engine) expireSome(ns namespace, ix *indexDef) (n int, err error) {
 		iv = index.Descending(iv)
 	}
 	low, high := append(ix.prefix(), iv[0].Low...), append(ix.prefix(), iv[0].High...)
-	err = e.writer.write(func(t *tx) error {
+	err = e.writer.write(false, func(t *tx) error {
 		n = 0
 		coll := t.cat.colls[ns]
 		if coll == nil || coll.index(ix.name) == nil || coll.index(ix.name).id != ix.id {

@@ -43,7 +43,7 @@ func runInsert(q *request) (bson.Raw, error) {
 		ready[i], bad[i] = q.e.withID(q.e.withClock(d))
 	}
 	var res writeResult
-	err = q.e.writer.write(func(t *tx) error {
+	err = q.e.writer.write(q.durable, func(t *tx) error {
 		res = writeResult{}
 		return res.each(q, len(docs), func(i int) error {
 			if bad[i] != nil {
@@ -196,7 +196,7 @@ func runUpdate(q *request) (bson.Raw, error) {
 		}
 	}
 	var res writeResult
-	err = q.e.writer.write(func(t *tx) error {
+	err = q.e.writer.write(q.durable, func(t *tx) error {
 		res = writeResult{}
 		return res.each(q, len(list), func(i int) error { return list[i].update(t, i, &res) })
 	})
@@ -430,7 +430,7 @@ func runDelete(q *request) (bson.Raw, error) {
 		list[i].search, list[i].err = newSearch(q, ns, f["q"].Value, nil, nil, f["hint"])
 	}
 	var res writeResult
-	err = q.e.writer.write(func(t *tx) error {
+	err = q.e.writer.write(q.durable, func(t *tx) error {
 		res = writeResult{}
 		return res.each(q, len(list), func(i int) error { return list[i].remove(t, &res) })
 	})

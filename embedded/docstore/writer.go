@@ -12,14 +12,16 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// groupLimit is how many commands may share one commit, and so one fsync.
+// groupLimit is how many commands may share one commit.
 const groupLimit = 64
 
 // writer is the one goroutine that changes the store. Each command is a job in a
 // savepoint of its own; the jobs that wait at the same time share a transaction.
-// A job is answered after its transaction is on the disk.
+// A durable job is answered after its transaction is on the disk (syncer.go),
+// another after its commit.
 type writer struct {
 	c       *conn
+	sync    *syncer
 	e       *Engine
 	jobs    chan *job
 	stop    chan struct{}
@@ -29,9 +31,10 @@ type writer struct {
 }
 
 type job struct {
-	run  func(*tx) error
-	err  error
-	done chan struct{}
+	run     func(*tx) error
+	durable bool
+	err     error
+	done    chan struct{}
 }
 
 type delta struct{ id, count, size int64 }
@@ -44,7 +47,7 @@ type tx struct {
 
 func newWriter(e *Engine, c *conn, cat *catalog) *writer {
 	return &writer{
-		c: c, e: e, cat: cat,
+		c: c, e: e, cat: cat, sync: newSyncer(e.path),
 		jobs: make(chan *job, 4*groupLimit), stop: make(chan struct{}), stopped: make(chan struct{}),
 		deltas: map[*stats]delta{},
 	}
@@ -52,9 +55,11 @@ func newWriter(e *Engine, c *conn, cat *catalog) *writer {
 
 var errClosed = &value.Error{Code: 91, Name: "ShutdownInProgress", Message: "the store is closing"}
 
-// write runs a job and waits until it is durable. An error undoes the job.
-func (w *writer) write(run func(*tx) error) error {
-	j := &job{run: run, done: make(chan struct{})}
+// write runs a job and waits until it is committed and, when durable, on the
+// disk. An error undoes the job; only a failure of the disk itself, after the
+// commit, leaves open whether it is there.
+func (w *writer) write(durable bool, run func(*tx) error) error {
+	j := &job{run: run, durable: durable, done: make(chan struct{})}
 	select {
 	case <-w.stop:
 		return errClosed
@@ -79,6 +84,7 @@ func (w *writer) run() {
 	for {
 		select {
 		case <-w.stop:
+			w.sync.close()
 			return
 		case j := <-w.jobs:
 			w.group(j)
@@ -117,10 +123,12 @@ func (w *writer) group(first *job) {
 		}
 	}
 	clear(w.deltas)
+	if err == nil {
+		w.sync.committed(jobs)
+		return
+	}
 	for _, j := range jobs {
-		if err != nil {
-			j.err = storageError(err)
-		}
+		j.err = storageError(err)
 		close(j.done)
 	}
 }
