@@ -11,8 +11,8 @@ import (
 
 // The keys that script needs, in the page's language.
 var scriptKeys = []string{
-	"js.saved", "js.saving", "js.unsaved", "js.failed", "js.undo", "js.remove", "js.cc", "js.bcc", "js.uploading",
-	"js.dismiss", "js.today", "js.selected", "js.sending", "js.discarded", "js.moved", "js.close", "js.badaddress",
+	"js.saving", "js.unsaved", "js.failed", "js.remove", "js.cc", "js.bcc", "js.uploading",
+	"js.dismiss", "js.today", "js.selected", "row.unread", "js.sending", "js.discarded", "js.badaddress",
 	"strength.0", "strength.1", "strength.2", "strength.3", "strength.4",
 }
 

@@ -99,9 +99,9 @@ var wordsAr = map[string]string{
 	"keys.all": "الكل، لا شيء", "keys.allread": "المقروءة، غير المقروءة", "keys.allstar": "المميزة، غير المميزة", "keys.act": "الإجراءات", "keys.read": "مقروءة، غير مقروءة", "keys.write": "الكتابة",
 	"keys.reply": "رد، رد على الكل", "keys.save": "حفظ المسودة",
 
-	"js.saved": "حُفظت {0}", "js.saving": "جار الحفظ…", "js.unsaved": "لم تُحفظ بعد", "js.failed": "لم ينجح هذا. تحقق من الاتصال وحاول مرة أخرى.",
-	"js.undo": "تراجع", "js.remove": "إزالة {0}", "js.cc": "نسخة", "js.bcc": "نسخة مخفية", "js.uploading": "جار رفع {0}", "js.dismiss": "إغلاق", "js.today": "اليوم", "js.selected": "المختار: {0}",
-	"js.sending": "جار الإرسال…", "js.discarded": "أُهملت المسودة", "js.moved": "نُقلت الرسالة", "js.close": "إغلاق", "js.badaddress": "{0} ليس عنواناً كاملاً.",
+	"js.saving": "جار الحفظ…", "js.unsaved": "لم تُحفظ بعد", "js.failed": "لم ينجح هذا. تحقق من الاتصال وحاول مرة أخرى.",
+	"js.remove": "إزالة {0}", "js.cc": "نسخة", "js.bcc": "نسخة مخفية", "js.uploading": "جار رفع {0}", "js.dismiss": "إغلاق", "js.today": "اليوم", "js.selected": "المختار: {0}",
+	"js.sending": "جار الإرسال…", "js.discarded": "أُهملت المسودة", "js.badaddress": "{0} ليس عنواناً كاملاً.",
 	"js.new.one": "رسالة جديدة", "js.new.two": "رسالتان جديدتان", "js.new.few": "{0} رسائل جديدة", "js.new.many": "{0} رسالة جديدة", "js.new.other": "{0} رسالة جديدة",
 
 	"group.today": "اليوم", "group.yesterday": "أمس", "group.week": "الأسبوع الماضي", "date.none": "لا تاريخ صالح",

@@ -94,9 +94,9 @@ var wordsDe = map[string]string{
 	"keys.all": "Alle, keine", "keys.allread": "Gelesene, ungelesene", "keys.allstar": "Mit Stern, ohne Stern", "keys.act": "Handeln", "keys.read": "Gelesen, ungelesen", "keys.write": "Schreiben",
 	"keys.reply": "Antworten, allen antworten", "keys.save": "Entwurf speichern",
 
-	"js.saved": "Gespeichert {0}", "js.saving": "Speichert…", "js.unsaved": "Noch nicht gespeichert", "js.failed": "Das hat nicht geklappt. Prüfen Sie die Verbindung und versuchen Sie es erneut.",
-	"js.undo": "Rückgängig", "js.remove": "{0} entfernen", "js.cc": "Cc", "js.bcc": "Bcc", "js.uploading": "Lädt {0} hoch", "js.dismiss": "Schließen", "js.today": "Heute", "js.selected": "{0} ausgewählt",
-	"js.sending": "Sendet…", "js.discarded": "Entwurf verworfen", "js.moved": "Nachricht verschoben", "js.close": "Schließen", "js.badaddress": "{0} ist keine vollständige Adresse.",
+	"js.saving": "Speichert…", "js.unsaved": "Noch nicht gespeichert", "js.failed": "Das hat nicht geklappt. Prüfen Sie die Verbindung und versuchen Sie es erneut.",
+	"js.remove": "{0} entfernen", "js.cc": "Cc", "js.bcc": "Bcc", "js.uploading": "Lädt {0} hoch", "js.dismiss": "Schließen", "js.today": "Heute", "js.selected": "{0} ausgewählt",
+	"js.sending": "Sendet…", "js.discarded": "Entwurf verworfen", "js.badaddress": "{0} ist keine vollständige Adresse.",
 	"js.new.one": "1 neue Nachricht", "js.new.other": "{0} neue Nachrichten",
 
 	"group.today": "Heute", "group.yesterday": "Gestern", "group.week": "Letzte Woche", "date.none": "Kein gültiges Datum",

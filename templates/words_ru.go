@@ -99,9 +99,9 @@ var wordsRu = map[string]string{
 	"keys.all": "Все, ни одного", "keys.allread": "Прочитанные, непрочитанные", "keys.allstar": "Со звездой, без звезды", "keys.act": "Действия", "keys.read": "Прочитано, не прочитано", "keys.write": "Письмо",
 	"keys.reply": "Ответить, ответить всем", "keys.save": "Сохранить черновик",
 
-	"js.saved": "Сохранено {0}", "js.saving": "Сохраняем…", "js.unsaved": "Ещё не сохранено", "js.failed": "Не получилось. Проверьте связь и попробуйте ещё раз.",
-	"js.undo": "Отменить", "js.remove": "Убрать {0}", "js.cc": "Копия", "js.bcc": "Скрытая", "js.uploading": "Загружаем {0}", "js.dismiss": "Закрыть", "js.today": "Сегодня", "js.selected": "Выбрано: {0}",
-	"js.sending": "Отправляем…", "js.discarded": "Черновик удалён", "js.moved": "Письмо перемещено", "js.close": "Закрыть", "js.badaddress": "{0} — неполный адрес.",
+	"js.saving": "Сохраняем…", "js.unsaved": "Ещё не сохранено", "js.failed": "Не получилось. Проверьте связь и попробуйте ещё раз.",
+	"js.remove": "Убрать {0}", "js.cc": "Копия", "js.bcc": "Скрытая", "js.uploading": "Загружаем {0}", "js.dismiss": "Закрыть", "js.today": "Сегодня", "js.selected": "Выбрано: {0}",
+	"js.sending": "Отправляем…", "js.discarded": "Черновик удалён", "js.badaddress": "{0} — неполный адрес.",
 	"js.new.one": "{0} новое письмо", "js.new.few": "{0} новых письма", "js.new.many": "{0} новых писем", "js.new.other": "{0} новых письма",
 
 	"group.today": "Сегодня", "group.yesterday": "Вчера", "group.week": "На прошлой неделе", "date.none": "Даты нет",

@@ -83,7 +83,7 @@ func (s *Server) Stop(ctx context.Context) error {
 // sockets live on.
 func bodyInTime(h http.Handler, stall time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body != nil && r.Body != http.NoBody {
+		if r.Body != nil && r.ContentLength != 0 {
 			b := &timedBody{ReadCloser: r.Body, control: http.NewResponseController(w), stall: stall}
 			b.extend()
 			r.Body = b

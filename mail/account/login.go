@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -126,7 +127,7 @@ func (a *Accounts) failed(ctx context.Context, l Login, c *store.Credentials, kn
 			continue
 		}
 		if err := a.limit.Take(ctx, k.kind, k.key, 1); err != nil && !mail.IsCode(err, mail.CodeLimited) {
-			a.log.WarnContext(ctx, "count failed login", "err", err)
+			a.log.LogAttrs(ctx, slog.LevelWarn, "count failed login", slog.Any("err", err))
 		}
 	}
 	if known {
@@ -147,7 +148,7 @@ func (a *Accounts) passed(ctx context.Context, l Login, c *store.Credentials, v 
 		return Result{}, &mail.Error{Code: mail.CodeForbidden, Op: op, Field: "scope"}
 	}
 	if err := a.limit.Reset(ctx, limit.AuthUser, counter); err != nil {
-		a.log.WarnContext(ctx, "reset login limit", "err", err)
+		a.log.LogAttrs(ctx, slog.LevelWarn, "reset login limit", slog.Any("err", err))
 	}
 	if v.rehash {
 		a.rehash(ctx, c, l.Password)
@@ -161,7 +162,7 @@ func (a *Accounts) passed(ctx context.Context, l Login, c *store.Credentials, v 
 	}
 	r.Event = a.note(ctx, e)
 	if err := a.store.RecordLogin(ctx, u.ID, l.IP, r.Event); err != nil {
-		a.log.WarnContext(ctx, "record login", "user", u.ID.String(), "err", err)
+		a.log.LogAttrs(ctx, slog.LevelWarn, "record login", slog.String("user", u.ID.String()), slog.Any("err", err))
 	}
 	return r, nil
 }
@@ -173,7 +174,7 @@ func (a *Accounts) rehash(ctx context.Context, c *store.Credentials, password st
 		err = a.store.Rehash(ctx, c.User.ID, c.PasswordHash, hash)
 	}
 	if err != nil {
-		a.log.WarnContext(ctx, "rehash password", "user", c.User.ID.String(), "err", err)
+		a.log.LogAttrs(ctx, slog.LevelWarn, "rehash password", slog.String("user", c.User.ID.String()), slog.Any("err", err))
 	}
 }
 

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 
 	"github.com/eidermail/eider/mail"
@@ -101,7 +102,7 @@ func (a *Accounts) Create(ctx context.Context, n store.NewUser, password string)
 func (a *Accounts) note(ctx context.Context, e store.AuthEvent) mail.ID {
 	id, err := a.store.LogAuth(ctx, e)
 	if err != nil {
-		a.log.WarnContext(ctx, "security log", "user", e.User.String(), "action", e.Action, "err", err)
+		a.log.LogAttrs(ctx, slog.LevelWarn, "security log", slog.String("user", e.User.String()), slog.String("action", e.Action), slog.Any("err", err))
 	}
 	return id
 }

@@ -2,6 +2,7 @@ package deliver_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -89,6 +90,12 @@ func delivery(raw string, to ...deliver.Recipient) deliver.Delivery {
 	}
 }
 
+// asError gives the domain's error, nil when there is none.
+func asError(err error) (me *mail.Error) {
+	errors.As(err, &me)
+	return me
+}
+
 func TestResolve(t *testing.T) {
 	w := newWorld(t)
 	bob := w.user("bob", 0)
@@ -131,7 +138,7 @@ func TestResolve(t *testing.T) {
 		"bob@example.org@example": {mail.CodeInvalid, ""},
 	} {
 		_, err := w.Resolve(w.ctx, rcpt)
-		me, _ := err.(*mail.Error)
+		me := asError(err)
 		if me == nil || me.Code != want.code || me.Reason != want.reason {
 			t.Errorf("%s: %v, want %v %s", rcpt, err, want.code, want.reason)
 		}
@@ -198,7 +205,7 @@ func TestLoop(t *testing.T) {
 	for hops, want := range map[int]bool{100: true, 101: false} {
 		raw := strings.Repeat("Received: from a\r\n\tby b;\r\n", hops) + "Subject: x\r\n\r\nReceived: not a field\r\n"
 		err := w.Deliver(w.ctx, delivery(raw, w.resolve("bob@example.org")))[0].Err
-		me, _ := err.(*mail.Error)
+		me := asError(err)
 		if want && err != nil || !want && (me == nil || me.Reason != "loop") {
 			t.Errorf("%d hops: %v", hops, err)
 		}
@@ -224,7 +231,7 @@ func TestQuota(t *testing.T) {
 	// Larger than the whole mailbox.
 	carol := w.user("carol", 100)
 	err := w.Deliver(w.ctx, delivery(text, w.resolve("carol@example.org")))[0].Err
-	if me, _ := err.(*mail.Error); me == nil || me.Code != mail.CodeTooBig || me.Reason != "quota" {
+	if me := asError(err); me == nil || me.Code != mail.CodeTooBig || me.Reason != "quota" {
 		t.Errorf("message over the whole quota: %v", err)
 	}
 	if len(w.inbox(bob)) != 2 || len(w.inbox(carol)) != 0 {

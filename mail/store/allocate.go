@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"log/slog"
 	"math"
+	"strconv"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -42,4 +44,17 @@ func (s *Store) allocate(ctx context.Context, op string, user, mailbox mail.ID, 
 		mailbox: &before, uid: mail.UID(before.UIDNext), modseq: mail.ModSeq(before.ModifyIndex) + 1, //nolint:gosec // checked, and below 2^53
 		calm: now.Sub(before.Eider.At) > gapWait,
 	}, nil
+}
+
+func unusedKey(mailbox mail.ID, modseq mail.ModSeq) string {
+	return "eider_unused:" + mailbox.String() + ":" + strconv.FormatUint(uint64(modseq), 10)
+}
+
+// unused tells readers of the journal that no entry will come for an
+// allocation, so that they need not wait for it. When it does not reach them
+// they wait for two seconds.
+func (s *Store) unused(ctx context.Context, mailbox mail.ID, modseq mail.ModSeq) {
+	if err := s.sig.Set(ctx, unusedKey(mailbox, modseq), "1", writingTTL); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelDebug, "tell of an unused mod-sequence", slog.String("mailbox", mailbox.String()), slog.Any("err", err))
+	}
 }

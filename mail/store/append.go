@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -16,11 +18,10 @@ import (
 // durable. Errors: CodeTooBig, CodeNoUser, CodeNoMailbox, CodeOverQuota with
 // CheckQuota.
 //
-// Order: attachments and their references, quota, UID and mod-sequence,
-// thread, message, journal. The message's insert decides. A crash before it
+// Order: quota and thread, attachments and their references, UID and
+// mod-sequence, message, journal. The message's insert decides. A crash before it
 // leaves references and quota too high and a UID unused, never too low.
 func (s *Store) Append(ctx context.Context, a Append) (Appended, error) {
-	const op = "append message"
 	if err := checkAppend(&a); err != nil {
 		return Appended{}, err
 	}
@@ -28,11 +29,12 @@ func (s *Store) Append(ctx context.Context, a Append) (Appended, error) {
 	if err != nil {
 		return Appended{}, err
 	}
-	if err := s.takeQuota(ctx, op, a.User, a.Message.Size, a.CheckQuota); err != nil {
+	thread, err := s.prepare(ctx, &a)
+	if err != nil {
 		return Appended{}, err
 	}
 	n := &newMessage{
-		user: a.User, mailbox: mail.ID(box.ID), flags: cleanFlags(a.Flags), idate: a.InternalDate,
+		thread: thread, user: a.User, mailbox: mail.ID(box.ID), flags: cleanFlags(a.Flags), idate: a.InternalDate,
 		retention: time.Duration(box.Retention) * time.Millisecond, junk: box.use() == mail.UseJunk,
 		magic: rand.IntN(1 << 16), now: s.now(), //nolint:gosec // WildDuck's check sum, no secret
 	}
@@ -44,6 +46,25 @@ func (s *Store) Append(ctx context.Context, a Append) (Appended, error) {
 		return Appended{}, err
 	}
 	return out, nil
+}
+
+// prepare takes the storage and finds the conversation, at the same time:
+// neither needs the other, and a delivery waits for the slower one only.
+func (s *Store) prepare(ctx context.Context, a *Append) (thread mail.ID, err error) {
+	var quota, find error
+	var both sync.WaitGroup
+	both.Go(func() { quota = s.takeQuota(ctx, "append message", a.User, a.Message.Size, a.CheckQuota) })
+	both.Go(func() { thread, find = s.threadOf(ctx, a.User, a.Message) })
+	both.Wait()
+	if quota == nil && find != nil {
+		undo, cancel := after(ctx)
+		defer cancel()
+		s.giveQuota(undo, a.User, a.Message.Size)
+	}
+	if quota != nil {
+		return thread, quota
+	}
+	return thread, find
 }
 
 func checkAppend(a *Append) error {
@@ -100,7 +121,8 @@ func (s *Store) takeQuota(ctx context.Context, op string, user mail.ID, size int
 		}
 		filter = append(filter, bson.E{Key: "storageUsed", Value: key("$lte", quota-size)})
 	}
-	res, err := s.users.UpdateOne(ctx, filter, key("$inc", key("storageUsed", number(size))))
+	// The time is a sign of life for Recover.
+	res, err := s.users.UpdateOne(ctx, filter, key("$inc", key("storageUsed", number(size)), "$set", key("eider.at", s.now())))
 	switch {
 	case err != nil:
 		return fail(op, err)
@@ -119,7 +141,7 @@ func (s *Store) giveQuota(ctx context.Context, user mail.ID, size int64) {
 		return
 	}
 	if _, err := s.users.UpdateOne(ctx, key("_id", oid(user)), key("$inc", key("storageUsed", number(-size)))); err != nil {
-		s.log.ErrorContext(ctx, "used storage not given back", "user", user.String(), "err", err)
+		s.log.LogAttrs(ctx, slog.LevelError, "used storage not given back", slog.String("user", user.String()), slog.Any("err", err))
 	}
 }
 
@@ -148,11 +170,6 @@ func (s *Store) insertMessage(ctx context.Context, a *Append, n *newMessage, box
 	if err := s.noteFlags(ctx, box, n.flags); err != nil {
 		return Appended{}, err
 	}
-	thread, err := s.threadOf(ctx, a.User, a.Message)
-	if err != nil {
-		return Appended{}, err
-	}
-	n.thread = thread
 	s.writing(ctx, n.mailbox)
 	got, err := s.allocate(ctx, op, a.User, n.mailbox, 1)
 	if err != nil {
@@ -166,6 +183,7 @@ func (s *Store) insertMessage(ctx context.Context, a *Append, n *newMessage, box
 	n.id = mail.NewIDAt(n.now)
 	n.root = n.id
 	if _, err := s.messages.InsertOne(ctx, messageDoc(n, a)); err != nil {
+		s.unused(context.WithoutCancel(ctx), n.mailbox, n.modseq)
 		return Appended{}, fail(op, err)
 	}
 	s.appended(ctx, a, n, &got)
@@ -181,13 +199,15 @@ func (s *Store) appended(ctx context.Context, a *Append, n *newMessage, got *all
 	defer cancel()
 	unseen := !mail.HasFlag(n.flags, mail.FlagSeen)
 	s.adjust(rest, n.mailbox, 1, count(unseen))
+	var people sync.WaitGroup
+	if !a.SkipAddressRegister {
+		people.Go(func() { s.registerPeople(rest, a.User, got.mailbox.use(), a.Message) })
+	}
 	s.recordAfter(rest, a.User, entry{
 		mailbox: n.mailbox, command: mail.CommandExists, modseq: n.modseq, uid: n.uid, message: n.id, thread: n.thread,
 		unseen: unseen, idate: n.idate, junk: count(n.junk), ignore: a.Ignore, calm: got.calm,
 	})
-	if !a.SkipAddressRegister {
-		s.registerPeople(rest, a.User, got.mailbox.use(), a.Message)
-	}
+	people.Wait()
 }
 
 func count(b bool) int {

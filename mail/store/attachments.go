@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -92,7 +93,7 @@ func (s *Store) referTo(ctx context.Context, hash [32]byte, n, magic int) (bool,
 func (s *Store) releaseBlobs(ctx context.Context, hashes [][32]byte, magic int) {
 	for _, h := range hashes {
 		if _, err := s.referTo(ctx, h, -1, magic); err != nil {
-			s.log.ErrorContext(ctx, "attachment reference not released", "attachment", hex32(h), "err", err)
+			s.log.LogAttrs(ctx, slog.LevelError, "attachment reference not released", slog.String("attachment", hex32(h)), slog.Any("err", err))
 		}
 	}
 }
@@ -143,14 +144,14 @@ func (s *Store) lockBlob(ctx context.Context, b *message.Blob, limit time.Durati
 	defer cancel()
 	lock, err := s.sig.Lock(wait, "wildduck:gs."+base64.StdEncoding.EncodeToString(b.Hash[:]), 2*limit)
 	if err != nil {
-		s.log.WarnContext(ctx, "lock attachment", "err", err)
+		s.log.LogAttrs(ctx, slog.LevelWarn, "lock attachment", slog.Any("err", err))
 		return func() {}
 	}
 	return func() {
 		undo, cancel := after(ctx)
 		defer cancel()
 		if err := lock.Release(undo); err != nil {
-			s.log.DebugContext(ctx, "release attachment lock", "err", err)
+			s.log.LogAttrs(ctx, slog.LevelDebug, "release attachment lock", slog.Any("err", err))
 		}
 	}
 }
@@ -197,7 +198,7 @@ func (s *Store) failedUpload(ctx context.Context, hash [32]byte, n int, cause er
 	undo, cancel := after(ctx)
 	defer cancel()
 	if _, err := s.attachmentChunks.DeleteMany(undo, key("files_id", hashID(hash))); err != nil {
-		s.log.ErrorContext(ctx, "chunks of a failed upload stay", "attachment", hex32(hash), "err", err)
+		s.log.LogAttrs(ctx, slog.LevelError, "chunks of a failed upload stay", slog.String("attachment", hex32(hash)), slog.Any("err", err))
 	}
 	return cause
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -159,8 +160,9 @@ func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailbox
 		undo, cancel := after(ctx)
 		defer cancel()
 		if _, err := s.messages.DeleteMany(undo, key("_id", key("$in", oids(ids)))); err != nil {
-			s.log.ErrorContext(ctx, "undo of a failed copy failed", "user", sel.User.String(), "err", err)
+			s.log.LogAttrs(ctx, slog.LevelError, "undo of a failed copy failed", slog.String("user", sel.User.String()), slog.Any("err", err))
 		}
+		s.unused(undo, to, got.modseq)
 		return nil, fail(op, err)
 	}
 	rest, cancel := after(ctx)
@@ -198,7 +200,7 @@ func (s *Store) copied(ctx context.Context, sel Selection, docs []copyRecord) {
 	}
 	_, err := s.messages.UpdateMany(ctx, key("mailbox", oid(sel.Mailbox), "uid", key("$in", uidArray(uids))), key("$set", key("copied", true)))
 	if err != nil {
-		s.log.WarnContext(ctx, "mark copied messages", "user", sel.User.String(), "err", err)
+		s.log.LogAttrs(ctx, slog.LevelWarn, "mark copied messages", slog.String("user", sel.User.String()), slog.Any("err", err))
 	}
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -32,7 +33,7 @@ func writingKey(mailbox mail.ID) string { return "eider_writing:" + mailbox.Stri
 func (s *Store) writing(ctx context.Context, mailboxes ...mail.ID) {
 	for _, m := range mailboxes {
 		if err := s.sig.Set(ctx, writingKey(m), "1", writingTTL); err != nil {
-			s.log.WarnContext(ctx, "mark mailbox for counting", "mailbox", m.String(), "err", err)
+			s.log.LogAttrs(ctx, slog.LevelWarn, "mark mailbox for counting", slog.String("mailbox", m.String()), slog.Any("err", err))
 		}
 	}
 }
@@ -48,7 +49,7 @@ func (s *Store) adjust(ctx context.Context, mailbox mail.ID, total, unseen int) 
 		}
 		if err := s.sig.Adjust(ctx, c.key, int64(c.by), counterTTL); err != nil {
 			// What cannot be adjusted must not be believed.
-			s.log.WarnContext(ctx, "adjust counter", "mailbox", mailbox.String(), "err", err)
+			s.log.LogAttrs(ctx, slog.LevelWarn, "adjust counter", slog.String("mailbox", mailbox.String()), slog.Any("err", err))
 			s.dropCounters(context.WithoutCancel(ctx), mailbox)
 			return
 		}
@@ -57,23 +58,23 @@ func (s *Store) adjust(ctx context.Context, mailbox mail.ID, total, unseen int) 
 
 func (s *Store) dropCounters(ctx context.Context, mailbox mail.ID) {
 	if err := s.sig.Delete(ctx, totalKey(mailbox), unseenKey(mailbox)); err != nil {
-		s.log.WarnContext(ctx, "drop counters", "mailbox", mailbox.String(), "err", err)
+		s.log.LogAttrs(ctx, slog.LevelWarn, "drop counters", slog.String("mailbox", mailbox.String()), slog.Any("err", err))
 	}
 }
 
 // fillCounters sets Total and Unseen.
 func (s *Store) fillCounters(ctx context.Context, m *mail.Mailbox) (err error) {
-	if m.Total, err = s.counted(ctx, m.ID, totalKey(m.ID), key("mailbox", oid(m.ID)), "mailbox_uid"); err != nil {
+	if m.Total, err = s.counted(ctx, m.ID, totalKey(m.ID), key("mailbox", oid(m.ID)), indexUID); err != nil {
 		return err
 	}
-	m.Unseen, err = s.counted(ctx, m.ID, unseenKey(m.ID), key("mailbox", oid(m.ID), "unseen", true), "mailbox_unseen_flag")
+	m.Unseen, err = s.counted(ctx, m.ID, unseenKey(m.ID), key("mailbox", oid(m.ID), "unseen", true), indexUnseen)
 	return err
 }
 
 // counted is the cached number, or a fresh one. A fresh one is kept only when
 // nobody wrote while it was counted: the mark of writing was absent before and
 // after.
-func (s *Store) counted(ctx context.Context, mailbox mail.ID, cacheKey string, filter bson.D, index string) (int, error) {
+func (s *Store) counted(ctx context.Context, mailbox mail.ID, cacheKey string, filter, index bson.D) (int, error) {
 	text, ok, err := s.sig.Get(ctx, cacheKey)
 	if err == nil && ok {
 		if n, err := strconv.Atoi(text); err == nil && n >= 0 {

@@ -258,6 +258,6 @@ func everyOperation(t *testing.T, s *store.Store) {
 	must(s.LogAuth(ctx, store.AuthEvent{User: u.ID, Action: "a"}))(t)
 	must(s.AuthEvents(ctx, u.ID, mail.NewID(), 5))(t)
 	must(s.Repair(ctx, u.ID))(t)
-	must(s.VerifyAttachments(ctx, true))(t)
+	must(s.Recover(ctx))(t)
 	check(s.DeleteMailbox(ctx, u.ID, a.ID))
 }

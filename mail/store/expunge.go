@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -164,7 +165,7 @@ func (s *Store) removeDoc(ctx context.Context, mailbox mail.ID, doc *copyRecord,
 		return true, nil
 	}
 	if _, err := s.archived.DeleteOne(rest, key("_id", doc.ID)); err != nil {
-		s.log.ErrorContext(rest, "stray archived document", "message", mail.ID(doc.ID).String(), "err", err)
+		s.log.LogAttrs(rest, slog.LevelError, "stray archived document", slog.String("message", mail.ID(doc.ID).String()), slog.Any("err", err))
 	}
 	s.releaseBlobs(rest, doc.hashes, doc.magic)
 	return true, nil
@@ -205,7 +206,7 @@ func (a *archiving) keep(ctx context.Context) {
 		return
 	}
 	if _, err := a.s.archived.ReplaceOne(ctx, key("_id", a.id), a.doc, options.Replace().SetUpsert(true)); err != nil {
-		a.s.log.ErrorContext(ctx, "message deleted, but not archived", "message", mail.ID(a.id).String(), "err", err)
+		a.s.log.LogAttrs(ctx, slog.LevelError, "message deleted, but not archived", slog.String("message", mail.ID(a.id).String()), slog.Any("err", err))
 	}
 }
 
@@ -215,13 +216,14 @@ func (a *archiving) takeBack(ctx context.Context) {
 		return
 	}
 	if _, err := a.s.archived.DeleteOne(ctx, key("_id", a.id, "eiderBy", a.sign)); err != nil {
-		a.s.log.ErrorContext(ctx, "archived document of a message that stays", "message", mail.ID(a.id).String(), "err", err)
+		a.s.log.LogAttrs(ctx, slog.LevelError, "archived document of a message that stays", slog.String("message", mail.ID(a.id).String()), slog.Any("err", err))
 	}
 }
 
 // expunged does what follows the durable deletions.
 func (s *Store) expunged(ctx context.Context, sel Selection, gone []*removed, got *allocation) []mail.UID {
 	if len(gone) == 0 {
+		s.unused(ctx, sel.Mailbox, got.modseq)
 		return nil
 	}
 	slices.SortFunc(gone, func(a, b *removed) int { return int(a.state.UID - b.state.UID) })

@@ -163,6 +163,9 @@ func (s *Store) storeRound(ctx context.Context, sel Selection, todo []flagUpdate
 			again = append(again, uids[i])
 		}
 	}
+	if len(kept) == 0 {
+		s.unused(rest, sel.Mailbox, got.modseq)
+	}
 	s.flagsStored(rest, sel, kept, &got, out)
 	return again, fail(op, err)
 }

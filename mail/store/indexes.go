@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -33,6 +34,16 @@ func key(parts ...any) bson.D {
 	}
 	return d
 }
+
+// Keys of indexes that queries name. They are named by keys because the names
+// may differ in a database that others made.
+var (
+	indexUID        = key("mailbox", 1, "uid", 1, "_id", 1)
+	indexUIDReverse = key("mailbox", 1, "uid", -1, "_id", -1)
+	indexPage       = key("mailbox", 1, "idate", -1, "_id", -1)
+	indexThread     = key("user", 1, "thread", 1)
+	indexUnseen     = key("mailbox", 1, "unseen", 1)
+)
 
 type collectionIndexes struct {
 	collection *mongo.Collection
@@ -136,18 +147,18 @@ func (s *Store) schemaIndexes() []collectionIndexes {
 func messageIndexes() []index {
 	return []index{
 		{name: "mailbox_uid_shard", keys: key("_id", 1, "mailbox", 1, "uid", 1)},
-		{name: "user_messages_by_thread", keys: key("user", 1, "thread", 1)},
-		{name: "mailbox_uid", keys: key("mailbox", 1, "uid", 1, "_id", 1)},
-		{name: "mailbox_uid_reverse", keys: key("mailbox", 1, "uid", -1, "_id", -1)},
+		{name: "user_messages_by_thread", keys: indexThread},
+		{name: "mailbox_uid", keys: indexUID},
+		{name: "mailbox_uid_reverse", keys: indexUIDReverse},
 		{name: "mailbox_modseq_uid", keys: key("mailbox", 1, "modseq", 1, "uid", 1)},
 		{name: "mailbox_flags", keys: key("mailbox", 1, "flags", 1)},
 		{name: "by_idate", keys: key("mailbox", 1, "idate", 1)},
-		{name: "by_idate_reverse_uid", keys: key("mailbox", 1, "idate", -1, "_id", -1)},
+		{name: "by_idate_reverse_uid", keys: indexPage},
 		{name: "by_hdate", keys: key("mailbox", 1, "hdate", 1, "msgid", 1)},
 		{name: "by_size", keys: key("mailbox", 1, "size", 1)},
 		{name: "by_headers", keys: key("mailbox", 1, "headers.key", 1, "headers.value", 1)},
 		{name: "fulltext", keys: key("user", 1, "headers.value", "text", "text", "text"), partial: key("searchable", true), optional: true},
-		{name: "mailbox_unseen_flag", keys: key("mailbox", 1, "unseen", 1)},
+		{name: "mailbox_unseen_flag", keys: indexUnseen},
 		{name: "user_unseen_flag", keys: key("user", 1, "unseen", 1), partial: key("searchable", true)},
 		{name: "mailbox_undeleted_flag", keys: key("mailbox", 1, "undeleted", 1)},
 		{name: "mailbox_flagged_flag", keys: key("mailbox", 1, "flagged", 1)},
@@ -203,7 +214,7 @@ func (s *Store) ensureOptional(ctx context.Context, c collectionIndexes) {
 			continue
 		}
 		if _, err := c.collection.Indexes().CreateOne(ctx, x.model()); err != nil {
-			s.log.DebugContext(ctx, "index left out", "collection", c.collection.Name(), "index", x.name, "err", err)
+			s.log.LogAttrs(ctx, slog.LevelDebug, "index left out", slog.String("collection", c.collection.Name()), slog.String("index", x.name), slog.Any("err", err))
 		}
 	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -106,7 +107,7 @@ func (s *Store) record(ctx context.Context, user mail.ID, entries ...entry) erro
 	}
 	if err := s.hub.Changed(ctx, user); err != nil {
 		// The journal has it; readers look there again by themselves.
-		s.log.WarnContext(ctx, "publish change", "user", user.String(), "err", err)
+		s.log.LogAttrs(ctx, slog.LevelWarn, "publish change", slog.String("user", user.String()), slog.Any("err", err))
 	}
 	return nil
 }
@@ -130,7 +131,7 @@ func (s *Store) writeJournal(ctx context.Context, user mail.ID, entries []entry)
 // logged, because the change stands and must be acknowledged.
 func (s *Store) recordAfter(ctx context.Context, user mail.ID, entries ...entry) {
 	if err := s.record(ctx, user, entries...); err != nil {
-		s.log.ErrorContext(ctx, "a change is stored, but not in the journal", "user", user.String(), "err", err)
+		s.log.LogAttrs(ctx, slog.LevelError, "a change is stored, but not in the journal", slog.String("user", user.String()), slog.Any("err", err))
 	}
 }
 
@@ -255,11 +256,14 @@ func (s *Store) hasGap(ctx context.Context, list []changeRecord) (bool, error) {
 	return false, nil
 }
 
+// journalHas reports that the entry is there, or that none will come.
 func (s *Store) journalHas(ctx context.Context, mailbox bson.ObjectID, modseq int64) (bool, error) {
 	err := s.journal.FindOne(ctx, key("mailbox", mailbox, "modseq", number(modseq)),
 		options.FindOne().SetProjection(key("_id", 1))).Err()
 	if isNone(err) {
-		return false, nil
+		_, unused, err := s.sig.Get(ctx, unusedKey(mail.ID(mailbox), mail.ModSeq(modseq))) //nolint:gosec // never negative
+		// Without signals the reader waits, which is safe.
+		return err == nil && unused, nil
 	}
 	return err == nil, fail("read journal", err)
 }

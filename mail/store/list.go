@@ -11,9 +11,6 @@ import (
 	"github.com/eidermail/eider/mail"
 )
 
-// The index that pages are read from.
-const pageIndex = "by_idate_reverse_uid"
-
 const (
 	defaultPage   = 50
 	defaultThread = 100
@@ -100,7 +97,7 @@ func (s *Store) pageRows(ctx context.Context, filter bson.D, newestFirst bool, l
 		direction = -1
 	}
 	return s.rows(ctx, filter, options.Find().SetSort(key("idate", direction, "_id", direction)).
-		SetLimit(int64(limit)).SetProjection(rowProjection).SetHint(pageIndex))
+		SetLimit(int64(limit)).SetProjection(rowProjection).SetHint(indexPage))
 }
 
 func (s *Store) rows(ctx context.Context, filter bson.D, o *options.FindOptionsBuilder) ([]mail.Message, error) {
@@ -135,7 +132,7 @@ func (s *Store) anyBehind(ctx context.Context, base bson.D, k *Key, older bool) 
 		bson.E{Key: "$or", Value: bson.A{
 			key("idate", key(map[bool]string{true: "$gt", false: "$lt"}[older], k.Date)), key("_id", key(edge, oid(k.ID))),
 		}})
-	err := s.messages.FindOne(ctx, filter, options.FindOne().SetProjection(key("_id", 1)).SetHint(pageIndex)).Err()
+	err := s.messages.FindOne(ctx, filter, options.FindOne().SetProjection(key("_id", 1)).SetHint(indexPage)).Err()
 	if isNone(err) {
 		return false, nil
 	}
@@ -157,7 +154,7 @@ func (s *Store) fillThreadCounts(ctx context.Context, user mail.ID, rows []mail.
 	cur, err := s.messages.Aggregate(ctx, mongo.Pipeline{
 		key("$match", key("user", oid(user), "thread", key("$in", oids(threads)))),
 		key("$group", key("_id", "$thread", "count", key("$sum", 1))),
-	}, options.Aggregate().SetHint("user_messages_by_thread"))
+	}, options.Aggregate().SetHint(indexThread))
 	if err != nil {
 		return fail(op, err)
 	}
@@ -200,7 +197,7 @@ func (s *Store) Rows(ctx context.Context, sel Selection) ([]mail.Message, error)
 		return nil, &mail.Error{Code: mail.CodeInvalid, Op: "read message rows", Field: "uids", Reason: "many"}
 	}
 	return s.rows(ctx, key("mailbox", oid(sel.Mailbox), "uid", key("$in", uidArray(sel.UIDs)), "user", oid(sel.User)),
-		options.Find().SetSort(key("uid", 1)).SetProjection(rowProjection).SetHint("mailbox_uid"))
+		options.Find().SetSort(key("uid", 1)).SetProjection(rowProjection).SetHint(indexUID))
 }
 
 // UIDs lists UIDs of a mailbox above after, rising, at most limit (0 or more
@@ -219,7 +216,7 @@ func (s *Store) uids(ctx context.Context, mailbox mail.ID, after mail.UID, f Lis
 	const op = "list uids"
 	filter := append(f.filter(mailbox), bson.E{Key: "uid", Value: key("$gt", number(int64(after)))})
 	cur, err := s.messages.Find(ctx, filter, options.Find().SetSort(key("uid", 1)).SetLimit(int64(limit)).
-		SetProjection(key("uid", 1, "_id", 0)).SetHint("mailbox_uid"))
+		SetProjection(key("uid", 1, "_id", 0)).SetHint(indexUID))
 	if err != nil {
 		return nil, fail(op, err)
 	}
@@ -252,7 +249,7 @@ func (s *Store) Thread(ctx context.Context, user, thread mail.ID, o ThreadOption
 		}
 	}
 	rows, err := s.rows(ctx, filter, options.Find().SetSort(key("idate", -1, "_id", -1)).SetLimit(int64(o.Limit)).
-		SetProjection(rowProjection).SetHint("user_messages_by_thread"))
+		SetProjection(rowProjection).SetHint(indexThread))
 	slices.Reverse(rows)
 	return rows, err
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -371,7 +372,7 @@ func (s *Store) DeleteMailbox(ctx context.Context, user, id mail.ID) error {
 		return err
 	}
 	if err := s.hub.Drop(ctx, user, id); err != nil {
-		s.log.WarnContext(ctx, "tell sessions of a deleted mailbox", "user", user.String(), "err", err)
+		s.log.LogAttrs(ctx, slog.LevelWarn, "tell sessions of a deleted mailbox", slog.String("user", user.String()), slog.Any("err", err))
 	}
 	return nil
 }

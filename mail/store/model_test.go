@@ -118,6 +118,8 @@ type actor struct {
 	user  mail.ID
 	boxes []mail.ID
 	m     *model
+	// poke wakes the reader of the journal.
+	poke chan<- struct{}
 }
 
 func (a *actor) keyword() mail.Flag { return mail.Flag(fmt.Sprintf("$actor%d", a.no)) }
@@ -126,6 +128,10 @@ func (a *actor) run(ctx context.Context, ops []op) error {
 	for i, o := range ops {
 		if err := a.do(ctx, o, a.no*1000+i); err != nil {
 			return fmt.Errorf("actor %d, operation %+v: %w", a.no, o, err)
+		}
+		select {
+		case a.poke <- struct{}{}:
+		default:
 		}
 	}
 	return nil
@@ -200,7 +206,7 @@ func (a *actor) change(ctx context.Context, o op, sel store.Selection, to mail.I
 // Several actors in two processes change one account at the same time. At rest
 // what is stored, what is counted and what the journal says are equal.
 func TestModel(t *testing.T) {
-	rounds(t, "12")
+	rounds(t, "8")
 	one, two := storetest.OpenPair(t)
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -227,13 +233,13 @@ func modelRound(t *testing.T, rt *rapid.T, one, two *store.Store, name string, s
 	// The counters are cached before the storm, so that it must adjust them.
 	must(one.Mailboxes(ctx, u.ID))(t)
 
-	stop := make(chan struct{})
+	stop, poke := make(chan struct{}), make(chan struct{}, 1)
 	watched := make(chan map[place]bool, 1)
-	go func() { watched <- watch(ctx, two, u.ID, start, stop) }()
+	go func() { watched <- watch(ctx, two, u.ID, start, stop, poke) }()
 	var wg sync.WaitGroup
 	errs := make([]error, len(scripts))
 	for i, ops := range scripts {
-		a := &actor{s: []*store.Store{one, two}[i%2], no: i, user: u.ID, boxes: boxes, m: m}
+		a := &actor{s: []*store.Store{one, two}[i%2], no: i, user: u.ID, boxes: boxes, m: m, poke: poke}
 		wg.Go(func() { errs[i] = a.run(ctx, ops) })
 	}
 	wg.Wait()
@@ -250,14 +256,14 @@ func modelRound(t *testing.T, rt *rapid.T, one, two *store.Store, name string, s
 
 // watch replays the journal while it is written and gives the places that are
 // there in the end.
-func watch(ctx context.Context, s *store.Store, user, start mail.ID, stop <-chan struct{}) map[place]bool {
+func watch(ctx context.Context, s *store.Store, user, start mail.ID, stop, poke <-chan struct{}) map[place]bool {
 	feed := s.Follow(user, start)
 	live, gone := map[place]bool{}, map[place]bool{}
 	for last := false; ; {
 		select {
 		case <-stop:
 			last = true
-		default:
+		case <-poke:
 		}
 		changes, complete, err := feed.Next(ctx)
 		if err != nil || !complete {

@@ -142,6 +142,8 @@ func (m *mover) update(st *step, modseq mail.ModSeq) bson.D {
 // finish does what follows the durable updates.
 func (m *mover) finish(ctx context.Context, done []step, source, target *allocation) {
 	if len(done) == 0 {
+		m.s.unused(ctx, m.sel.Mailbox, source.modseq)
+		m.s.unused(ctx, mail.ID(m.to.ID), target.modseq)
 		return
 	}
 	toID, junk := mail.ID(m.to.ID), count(m.to.use() == mail.UseJunk)

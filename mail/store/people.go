@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -17,6 +19,25 @@ import (
 
 // maxRegister bounds how many people of one message are remembered.
 const maxRegister = 20
+
+const (
+	// meetingTime is how fresh an entry of the register is left alone,
+	// maxMeetings bounds the memory of them.
+	meetingTime = 10 * time.Minute
+	maxMeetings = 8192
+)
+
+// meeting is one account's message from or to one person.
+type meeting struct {
+	user       mail.ID
+	view, name string
+}
+
+// meetings remembers when people were registered. It is a cache.
+type meetings struct {
+	sync.Mutex
+	at map[meeting]time.Time
+}
 
 // personRecord is a document of addressregister (schema 7).
 type personRecord struct {
@@ -56,11 +77,32 @@ func (s *Store) registerPeople(ctx context.Context, user mail.ID, use mail.Speci
 		if done++; done > maxRegister {
 			return
 		}
+		if s.metLately(user, a, p.Name) {
+			continue
+		}
 		if err := s.registerPerson(ctx, user, a, p.Name); err != nil {
-			s.log.WarnContext(ctx, "remember correspondent", "user", user.String(), "err", err)
+			s.log.LogAttrs(ctx, slog.LevelWarn, "remember correspondent", slog.String("user", user.String()), slog.Any("err", err))
 			return
 		}
 	}
+}
+
+// metLately reports that the same person was registered a short while ago, and
+// notes it otherwise. It spares a write for each message of a busy
+// correspondence; the order of completion needs no more.
+func (s *Store) metLately(user mail.ID, a address.Address, name string) bool {
+	k := meeting{user, a.View(), name}
+	now := s.now()
+	s.met.Lock()
+	defer s.met.Unlock()
+	if at, ok := s.met.at[k]; ok && now.Sub(at) < meetingTime {
+		return true
+	}
+	if s.met.at == nil || len(s.met.at) >= maxMeetings {
+		s.met.at = make(map[meeting]time.Time)
+	}
+	s.met.at[k] = now
+	return false
 }
 
 func (s *Store) registerPerson(ctx context.Context, user mail.ID, a address.Address, name string) error {

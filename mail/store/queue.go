@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -320,7 +321,7 @@ func (s *Store) QueueDelete(ctx context.Context, user mail.ID, id string) error 
 func (s *Store) dropQueueRows(ctx context.Context, id string) error {
 	_, err := s.queue.DeleteMany(ctx, key("id", id))
 	if err != nil {
-		s.log.ErrorContext(ctx, "rows of a message that was refused stay queued", "queue_id", id, "err", err)
+		s.log.LogAttrs(ctx, slog.LevelError, "rows of a message that was refused stay queued", slog.String("queue_id", id), slog.Any("err", err))
 	}
 	return err
 }
@@ -332,6 +333,6 @@ func (s *Store) dropQueueBody(ctx context.Context, file mail.ID) {
 		_, err = s.queueChunks.DeleteMany(ctx, key("files_id", oid(file)))
 	}
 	if err != nil {
-		s.log.WarnContext(ctx, "queued body stays", "file", file.String(), "err", err)
+		s.log.LogAttrs(ctx, slog.LevelWarn, "queued body stays", slog.String("file", file.String()), slog.Any("err", err))
 	}
 }

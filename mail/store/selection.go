@@ -84,7 +84,7 @@ func (s *Store) landed(ctx context.Context, mailbox mail.ID, uids []mail.UID, mo
 	const op = "read changed messages"
 	cur, err := s.messages.Find(ctx,
 		key("mailbox", oid(mailbox), "uid", key("$in", uidArray(uids)), "modseq", number(int64(modseq))), //nolint:gosec // below 2^53
-		options.Find().SetProjection(key("uid", 1, "_id", 0)).SetHint("mailbox_uid"))
+		options.Find().SetProjection(key("uid", 1, "_id", 0)).SetHint(indexUID))
 	if err != nil {
 		return nil, fail(op, err)
 	}

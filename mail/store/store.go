@@ -79,6 +79,7 @@ type Store struct {
 	// journalLocks order the journal entries of an account (striped by its id),
 	// threadLocks keep two messages of one conversation from founding it twice.
 	journalLocks, threadLocks [64]sync.Mutex
+	met                       meetings
 
 	users, addresses, aliases, domains, authlog      *mongo.Collection
 	mailboxes, messages, archived, threads, journal  *mongo.Collection

@@ -281,8 +281,7 @@ func (r *Report) OK() bool { return len(r.Problems) == 0 }
 
 // Problem is one difference between a counter or reference and what is stored.
 type Problem struct {
-	// Kind is total, unseen, quota, uid-next, modseq, duplicate-uid, attachment-missing,
-	// attachment-references, booleans, orphan-message, journal.
+	// Kind is one of the Problem constants.
 	Kind    string
 	Mailbox mail.ID
 	Message mail.ID

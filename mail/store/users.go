@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -190,7 +191,7 @@ func (s *Store) undoUser(ctx context.Context, id mail.ID) {
 	_, err2 := s.mailboxes.DeleteMany(ctx, key("user", oid(id)))
 	_, err3 := s.users.DeleteOne(ctx, key("_id", oid(id)))
 	if err := errors.Join(err1, err2, err3); err != nil {
-		s.log.ErrorContext(ctx, "undo of a failed user creation failed", "user", id.String(), "err", err)
+		s.log.LogAttrs(ctx, slog.LevelError, "undo of a failed user creation failed", slog.String("user", id.String()), slog.Any("err", err))
 	}
 }
 

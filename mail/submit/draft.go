@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -72,6 +73,11 @@ type draftData struct {
 // When the replaced one has gone meanwhile (another tab sent or saved it) the
 // error is CodeConflict and nothing is stored.
 func (s *Submitter) SaveDraft(ctx context.Context, u mail.User, d Draft, f Files) (Ref, error) {
+	release, err := s.hand.take(ctx, d.Ref)
+	if err != nil {
+		return Ref{}, err
+	}
+	defer release()
 	if err := s.stillDraft(ctx, u.ID, d.Ref); err != nil {
 		return Ref{}, err
 	}
@@ -131,6 +137,11 @@ func (s *Submitter) SendDraft(ctx context.Context, u mail.User, d Draft, f Files
 	if err := checkTyped(d); err != nil {
 		return Sent{}, err
 	}
+	release, err := s.hand.take(ctx, d.Ref)
+	if err != nil {
+		return Sent{}, err
+	}
+	defer release()
 	if err := s.stillDraft(ctx, u.ID, d.Ref); err != nil {
 		return Sent{}, err
 	}
@@ -185,7 +196,11 @@ func (s *Submitter) LoadDraft(ctx context.Context, user mail.ID, r Ref) (Draft, 
 		Attachments: detail.Attachments, Saved: detail.InternalDate,
 	}
 	var data draftData
-	if detail.Draft == nil || json.Unmarshal([]byte(detail.Draft.Data), &data) != nil {
+	if detail.Draft == nil {
+		return d, nil
+	}
+	if err := json.Unmarshal([]byte(detail.Draft.Data), &data); err != nil {
+		s.Log.LogAttrs(ctx, slog.LevelWarn, "draft read from its header", slog.String("user", user.String()), slog.Any("error", err))
 		return d, nil
 	}
 	d.To, d.Cc, d.Bcc = data.To, data.Cc, data.Bcc

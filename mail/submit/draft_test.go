@@ -204,8 +204,11 @@ func TestDraftQuota(t *testing.T) {
 
 func ExampleTyped() {
 	fmt.Println(submit.Typed([]message.Address{
-		{Name: "Bert", Address: "b@x.example"}, {Name: `Last, "F"`, Address: "l@x.example"}, {Address: "n@x.example"},
-		{Name: "Friends", Group: []message.Address{{Address: "f@x.example"}}}, {Name: "nobody"},
+		{Name: "Bert", Address: "b@x.example"},
+		{Name: `Last, "F"`, Address: "l@x.example"},
+		{Address: "n@x.example"},
+		{Name: "Friends", Group: []message.Address{{Address: "f@x.example"}}},
+		{Name: "nobody"},
 	}))
 	// Output: Bert <b@x.example>, "Last, \"F\"" <l@x.example>, n@x.example, f@x.example
 }

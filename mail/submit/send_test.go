@@ -257,3 +257,32 @@ func TestSendEnvelopeAndLater(t *testing.T) {
 		t.Errorf("entries %+v, want one at %v", entries, at)
 	}
 }
+
+func TestSendTwiceAtOnceSendsOnce(t *testing.T) {
+	w := newWorld(t)
+	u, bert := w.user("anna"), w.user("bert")
+	d := submit.Draft{To: "bert@example.org", Text: "x"}
+	d.Ref = w.save(u, d, submit.Files{})
+	const n = 4
+	errs := make(chan error, n)
+	for range n {
+		go func() {
+			_, err := w.SendDraft(t.Context(), u, d, submit.Files{}, "")
+			errs <- err
+		}()
+	}
+	sent := 0
+	for range n {
+		switch err := <-errs; {
+		case err == nil:
+			sent++
+		case !mail.IsCode(err, mail.CodeConflict):
+			t.Errorf("error %v", err)
+		}
+	}
+	if sent != 1 {
+		t.Errorf("sent %d times", sent)
+	}
+	w.only(bert, mail.UseNone)
+	w.only(u, mail.UseSent)
+}

@@ -41,6 +41,7 @@ type Options struct {
 // Submitter sends. It may be used from several goroutines.
 type Submitter struct {
 	Options
+	hand hand
 }
 
 // New makes a submitter.
@@ -48,7 +49,7 @@ func New(o Options) *Submitter {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Submitter{o}
+	return &Submitter{Options: o}
 }
 
 // Ref names a message of the account.
@@ -219,7 +220,7 @@ func flatten(list []message.Address) (out []string) {
 }
 
 // BadRecipient is the cause inside an error about one recipient.
-type BadRecipient struct{ Address string }
+type BadRecipient struct{ Address string } //nolint:errname // callers know it by this name
 
 // Error names the address, for the log.
 func (b BadRecipient) Error() string { return "recipient " + b.Address }

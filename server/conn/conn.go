@@ -47,6 +47,7 @@ const (
 	sayStopping = "421 4.3.2 This server is stopping, try again shortly\r\n"
 	sayErrors   = "421 4.7.0 Too many errors\r\n"
 	sayCommands = "421 4.7.0 Too many commands without a message\r\n"
+	sayGivenUp  = "421 4.5.0 A message begun in chunks is given up, connect again\r\n"
 )
 
 // linger is how long the end of a connection waits for the client to read the
@@ -71,8 +72,6 @@ type Conn struct {
 	// above is where text for the client goes: the socket, or TLS on it. It is
 	// nil while TLS is being set up.
 	above io.Writer
-	// wrote tells that the next text at the tap is our own.
-	wrote bool
 	// waiting is since when the client may speak.
 	waiting time.Time
 	// busy: a message is being received or filed. transfer: until its answer
@@ -131,7 +130,7 @@ func (c *Conn) Answered() {
 	defer c.mu.Unlock()
 	c.transfer = false
 	c.waiting = time.Now()
-	c.watch.between()
+	c.between()
 }
 
 // Dead reports a connection that has ended or is about to.
@@ -192,7 +191,6 @@ func (c *Conn) shouldStop() bool {
 func (c *Conn) mayRead() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.wrote = false
 	if c.dead != nil {
 		return c.dead
 	}
@@ -216,7 +214,6 @@ func (c *Conn) mayRead() error {
 func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.mu.Lock()
-	c.wrote = true
 	c.waiting = time.Now()
 	c.mu.Unlock()
 	return n, err
@@ -226,7 +223,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) SetReadDeadline(time.Time) error { return nil }
 
 // SetDeadline sets the deadline of writes alone.
-func (c *Conn) SetDeadline(t time.Time) error { return c.Conn.SetWriteDeadline(t) }
+func (c *Conn) SetDeadline(t time.Time) error { return c.SetWriteDeadline(t) }
 
 // Close closes the connection. Further calls do nothing.
 func (c *Conn) Close() (err error) {
@@ -236,11 +233,12 @@ func (c *Conn) Close() (err error) {
 			c.dead = io.EOF
 		}
 		c.mu.Unlock()
-		err = c.Conn.Close()
-		close(c.closed)
+		// First, so that a client who sees the end finds his place free.
 		if c.onClose != nil {
 			c.onClose()
 		}
+		err = c.Conn.Close()
+		close(c.closed)
 	})
 	return err
 }
@@ -267,7 +265,7 @@ func (c *Conn) say(text string) {
 	if above == nil {
 		return
 	}
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(linger))
+	_ = c.SetWriteDeadline(time.Now().Add(linger))
 	_, _ = io.WriteString(above, text)
 	if t, ok := above.(interface{ CloseWrite() error }); ok && above != io.Writer(c.Conn) {
 		_ = t.CloseWrite()

@@ -28,7 +28,7 @@ func answerTo(err error) *smtp.SMTPError {
 		return reply(452, 4, 2, 2, "Mailbox full, try again later")
 	case mail.CodeTooBig:
 		if reason == "quota" {
-			return replyTooBig
+			return errTooBig
 		}
 		return reply(552, 5, 3, 4, "Message too big")
 	case mail.CodeInvalid:

@@ -8,9 +8,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"math/big"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -230,7 +232,7 @@ func (c *client) expectEnd() string {
 		line, err := c.r.ReadString('\n')
 		all.WriteString(line)
 		if err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
 				c.t.Fatalf("the connection stays open after %q", all.String())
 			}
 			return all.String()

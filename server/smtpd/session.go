@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/emersion/go-smtp"
@@ -67,16 +70,16 @@ func reply(code, class, subject, detail int, text string) *smtp.SMTPError {
 
 // The answers that are not about a domain error.
 var (
-	replyEnded   = reply(421, 4, 3, 2, "This connection is ending")
-	replyNested  = reply(503, 5, 5, 1, "A transaction is open already")
-	replySender  = reply(553, 5, 1, 7, "Sender address syntax not accepted")
-	replyUTF8    = reply(553, 5, 6, 7, "Address with characters beyond ASCII needs the SMTPUTF8 parameter")
-	replyMemory  = reply(452, 4, 3, 1, "Too much mail in hand, try again later")
-	replyNobody  = reply(503, 5, 5, 1, "No recipients")
-	replyCut     = reply(451, 4, 4, 2, "Message data incomplete")
-	replyLine    = reply(554, 5, 6, 0, "A line of the message is too long")
-	replyBare    = reply(554, 5, 6, 0, "CR or LF outside CRLF is not allowed in message data")
-	replyTooBig  = reply(552, 5, 2, 2, "Message larger than the mailbox may hold")
+	errEnded     = reply(421, 4, 3, 2, "This connection is ending")
+	errNested    = reply(503, 5, 5, 1, "A transaction is open already")
+	errSender    = reply(553, 5, 1, 7, "Sender address syntax not accepted")
+	errUTF8      = reply(553, 5, 6, 7, "Address with characters beyond ASCII needs the SMTPUTF8 parameter")
+	errMemory    = reply(452, 4, 3, 1, "Too much mail in hand, try again later")
+	errNobody    = reply(503, 5, 5, 1, "No recipients")
+	errCut       = reply(451, 4, 4, 2, "Message data incomplete")
+	errLine      = reply(554, 5, 6, 0, "A line of the message is too long")
+	errBare      = reply(554, 5, 6, 0, "CR or LF outside CRLF is not allowed in message data")
+	errTooBig    = reply(552, 5, 2, 2, "Message larger than the mailbox may hold")
 	sayBareReply = "554 5.6.0 CR or LF outside CRLF is not allowed in message data\r\n"
 )
 
@@ -96,30 +99,54 @@ func (s *Session) Logout() error { return nil }
 // null one, is taken; whether it is true is a later stage's work.
 func (s *Session) Mail(from string, opts *smtp.MailOptions) error {
 	if s.conn.Dead() {
-		return replyEnded
+		return errEnded
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.tx != nil {
 		// RFC 5321 4.1.4: MAIL must not be sent inside a transaction.
-		return replyNested
+		return errNested
 	}
 	tx := &transaction{
 		id: store.NewQueueID(s.server.o.Now()), helo: s.client.Hostname(),
 		size: opts.Size, utf8: opts.UTF8,
 	}
 	if from != "" {
-		a, err := parse(from)
-		if err != nil {
-			return replySender
-		}
 		if !tx.utf8 && !isASCII(from) {
-			return replyUTF8
+			return errUTF8
 		}
-		tx.from = a.String()
+		var ok bool
+		if tx.from, ok = reversePath(from); !ok {
+			return errSender
+		}
 	}
 	s.tx = tx
 	return nil
+}
+
+// maxPath is the longest path of RFC 5321 4.5.3.1.3.
+const maxPath = 256
+
+// reversePath gives the sender's address as Return-Path shows it. Forwarders
+// and list servers write local-parts over 64 octets (SRS, VERP); as a
+// reverse-path they are taken, up to the length of a path.
+func reversePath(path string) (string, bool) {
+	a, err := parse(path)
+	if err == nil {
+		return a.String(), true
+	}
+	var bad *address.Error
+	at := strings.LastIndexByte(path, '@')
+	if !errors.As(err, &bad) || bad.Reason != address.ReasonLong || len(path) > maxPath || strings.ContainsAny(path[:at], ` "\<>`) {
+		return "", false
+	}
+	for _, r := range path[:at] {
+		if !unicode.IsGraphic(r) {
+			return "", false
+		}
+	}
+	domain, err := address.Domain(path[at+1:])
+	return path[:at] + "@" + domain, err == nil
 }
 
 // parse reads a path from which the library took the quotation marks of the
@@ -153,15 +180,15 @@ func (s *Session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	s.mu.Unlock()
 	switch {
 	case s.conn.Dead() || tx == nil:
-		return replyEnded
+		return errEnded
 	case !tx.utf8 && !isASCII(to):
-		return replyUTF8
+		return errUTF8
 	}
 	a, err := parse(to)
 	if err != nil {
 		return s.refuse(tx, to, &mail.Error{Code: mail.CodeInvalid, Op: "read recipient", Field: "address", Err: err})
 	}
-	who, err := s.server.o.Deliver.Resolve(s.server.ctx, a.String())
+	who, err := s.resolve(a)
 	if err == nil {
 		err = room(who.User, tx.size)
 	}
@@ -170,6 +197,11 @@ func (s *Session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	}
 	tx.given, tx.rcpts = append(tx.given, to), append(tx.rcpts, who)
 	return nil
+}
+
+func (s *Session) resolve(a address.Address) (who deliver.Recipient, err error) {
+	defer s.recovered(func(e error) { err = e })
+	return s.server.o.Deliver.Resolve(s.server.ctx, a.String())
 }
 
 // refuse logs a refused recipient and words the answer.
@@ -204,15 +236,36 @@ func (s *Session) Data(r io.Reader) error {
 	defer m.Done()
 	for _, who := range m.Recipients {
 		if who.User.Quota > 0 && int64(len(m.Raw)) > who.User.Quota {
-			return replyTooBig
+			return errTooBig
 		}
 	}
-	return s.Answer(s.server.o.Deliver.DeliverAll(s.server.ctx, m.Delivery))
+	return s.Answer(s.deliverAll(m))
+}
+
+func (s *Session) deliverAll(m Received) (err error) {
+	defer s.recovered(func(e error) { err = e })
+	return s.server.o.Deliver.DeliverAll(s.server.ctx, m.Delivery)
 }
 
 // Deliver is the per-recipient form of Data's second half, for LMTP.
-func (s *Session) Deliver(m Received) []deliver.Result {
+func (s *Session) Deliver(m Received) (results []deliver.Result) {
+	defer s.recovered(func(e error) {
+		results = make([]deliver.Result, len(m.Recipients))
+		for i := range results {
+			results[i].Err = e
+		}
+	})
 	return s.server.o.Deliver.Deliver(s.server.ctx, m.Delivery)
+}
+
+// recovered turns a defect of ours into a temporary failure of one message.
+func (s *Session) recovered(fail func(error)) {
+	if defect := recover(); defect != nil {
+		err := fmt.Errorf("panic: %v", defect)
+		s.log.LogAttrs(s.server.ctx, slog.LevelError, "delivery panicked",
+			slog.Any("error", err), slog.String("stack", string(debug.Stack())))
+		fail(&mail.Error{Code: mail.CodeInternal, Op: "deliver", Err: err})
+	}
 }
 
 // Answer words an error; nil stays nil.
@@ -241,13 +294,16 @@ func (s *Session) Receive(r io.Reader) (Received, error) {
 	tx := s.tx
 	s.mu.Unlock()
 	if tx == nil || len(tx.rcpts) == 0 {
-		return Received{}, replyNobody
+		return Received{}, errNobody
 	}
 	if !s.conn.Begin() {
-		return Received{}, replyEnded
+		return Received{}, errEnded
 	}
 	m := s.begin(tx)
 	raw, held, err := s.read(r, tx)
+	if _, chunks := r.(*io.PipeReader); chunks && err == nil && !s.conn.Whole() {
+		err = io.ErrUnexpectedEOF
+	}
 	m.Done = func() {
 		s.server.memory.Give(held)
 		s.conn.End()
@@ -272,13 +328,13 @@ func (s *Session) unread(err error, recipients int) error {
 			lines = recipients
 		}
 		s.conn.Refuse(strings.Repeat(sayBareReply, lines))
-		return replyBare
+		return errBare
 	case errors.Is(err, conn.ErrLongLine):
-		return replyLine
+		return errLine
 	case errors.As(err, &answer):
 		return answer
 	default:
-		return replyCut
+		return errCut
 	}
 }
 
@@ -304,7 +360,7 @@ func (s *Session) read(r io.Reader, tx *transaction) (raw []byte, held int64, er
 	strict := conn.NewStrictReader(r, textLine)
 	for {
 		if !s.server.memory.Take(memoryStep) {
-			return nil, held, replyMemory
+			return nil, held, errMemory
 		}
 		held += memoryStep
 		_, err := io.CopyN(&b, strict, memoryStep)

@@ -130,7 +130,10 @@ func TestAbandonedChunksAreNoMessage(t *testing.T) {
 	c.say("RCPT TO:<alice@example.org>", "250 ")
 	c.send("BDAT 3\r\na\r\n")
 	c.expect("250 ")
-	c.say("RSET", "250 ")
+	// The library mixes up what becomes of this message and of the next one.
+	c.say("RSET", "421 4.5.0")
+	c.expectEnd()
+	c = greet(t, s, "EHLO")
 	c.say("MAIL FROM:<>", "250 ")
 	c.say("RCPT TO:<alice@example.org>", "250 ")
 	c.send("BDAT 0\r\n")

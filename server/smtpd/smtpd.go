@@ -6,6 +6,10 @@
 // A message is accepted only after it is durably stored for every recipient.
 // The session's transaction is shared with package lmtpd, which answers for
 // each recipient.
+//
+// RCPT TO:<Postmaster> without a domain (RFC 5321 4.5.1) is refused with 501:
+// the library's path parser wants a domain. Postmaster with a domain is an
+// address like any other.
 package smtpd
 
 import (
@@ -33,12 +37,13 @@ const (
 	transfer = time.Hour
 	// answerTime bounds the writing of one answer.
 	answerTime = time.Minute
-	// commandLine is RFC 5321 4.5.3.1.4's 512 octets with much room for
-	// parameters, and not below what the library reads at once.
-	commandLine = 4 << 10
+	// commandLine is RFC 5321 4.5.3.1.4's 512 octets with room for parameters,
+	// and so short that each answer fits the library's buffer.
+	commandLine = 2 << 10
 	// textLine is the longest line of a message. RFC 5321 4.5.3.1.6 asks for
-	// 1000 octets; real mail is sloppier. A longer line is refused, not cut.
-	textLine = 16 << 10
+	// 1000 octets; real mail has whole documents in one line. A longer line is
+	// refused, not cut.
+	textLine = 256 << 10
 	// maxErrors is refused commands before the session ends with 421: unknown
 	// recipients by the dozen are a search for addresses.
 	maxErrors = 20
@@ -189,7 +194,7 @@ func (s *Server) take(raw net.Conn) {
 		return
 	}
 	limits := conn.Limits{
-		Idle: s.o.Idle, Transfer: s.o.Transfer, CommandLine: commandLine, LongLine: smtp.ErrTooLongLine, BareLine: replyBare,
+		Idle: s.o.Idle, Transfer: s.o.Transfer, CommandLine: commandLine, LongLine: smtp.ErrTooLongLine, BareLine: errBare,
 		Errors: s.o.MaxErrors, Commands: s.o.MaxRecipients + spareCommands,
 	}
 	var c *conn.Conn

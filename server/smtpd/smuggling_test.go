@@ -137,3 +137,19 @@ func TestFailedHandshakeEndsTheConnection(t *testing.T) {
 		t.Error("a message came")
 	}
 }
+
+// TestSmugglingBeforeTheGoAhead sends the message in one packet with DATA,
+// before the answer 354 that a client has to wait for.
+func TestSmugglingBeforeTheGoAhead(t *testing.T) {
+	for _, end := range ends {
+		w := newWorld()
+		c := greet(t, start(t, options(t, w), false), "EHLO")
+		c.send("MAIL FROM:<a@sender.example>\r\nRCPT TO:<alice@example.org>\r\nDATA\r\nSubject: x\r\n\r\nfirst" + end + smuggled)
+		if said := c.expectEnd(); !strings.Contains(said, "554 5.6.0 ") && !strings.HasPrefix(said, "421 ") {
+			t.Errorf("%q: answer %q", end, said)
+		}
+		if got := w.messages(); len(got) != 0 {
+			t.Errorf("%q: %d messages accepted, first %q", end, len(got), got[0].Raw)
+		}
+	}
+}

@@ -46,7 +46,7 @@ func TestScreenshots(t *testing.T) {
 		{"mailbox", lena, "/mail/inbox", nil},
 		{"empty", lena, "/mail/junk", nil},
 		{"message", lena, newest, nil},
-		{"html", lena, booking, func(p *tab) { p.wait(`document.querySelector("iframe[data-frame][height]")`) }},
+		{"html", lena, booking, func(p *tab) { p.wait(`document.querySelector("iframe[data-frame][data-sized]")`) }},
 		{"selected", lena, "/mail/inbox", func(p *tab) {
 			p.text(`(()=>{const c=document.querySelectorAll("#rows li.row input.ck");c[0].click();c[2].click();return ""})()`)
 		}},

@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ type Options struct {
 	RootToken string
 	// Open lets requests without any token act as root.
 	Open bool
-	// Hostname completes a user name without a domain; EmailDomain goes before it.
+	// EmailDomain completes a user name without a domain to an address.
 	EmailDomain string
 	// RequestID names the request in the log.
 	RequestID func(echo.Context) string
@@ -50,27 +51,54 @@ type Options struct {
 // server carries the options to the handlers.
 type server struct{ Options }
 
-// Register adds the API's routes.
+// Register adds the API's routes and words its errors. Log, Store, Accounts,
+// Submit, Hub and Signal are required.
 func Register(e *echo.Echo, o Options) {
+	if o.RequestID == nil {
+		o.RequestID = func(echo.Context) string { return "" }
+	}
+	if o.Stopping == nil {
+		o.Stopping = context.Background()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	s := &server{o}
 	e.HTTPErrorHandler = s.failed
-	r := e.Group("", s.limit, s.authorise)
+	// Not a group with middleware: that would ask for a token even where there
+	// is no route, and WildDuck says 404 there.
+	add := func(method, path string, h echo.HandlerFunc) { e.Add(method, path, h, s.limit, strict, s.authorise) }
+	const (
+		user     = "/users/:user"
+		messages = user + "/mailboxes/:mailbox/messages"
+		message  = messages + "/:message"
+	)
+	add(http.MethodPost, "/users", s.createUser)
+	add(http.MethodGet, user, s.getUser)
+	add(http.MethodGet, user+"/updates", s.updates)
+	add(http.MethodPost, "/authenticate", s.authenticate)
 
-	r.POST("/users", s.createUser)
-	r.GET("/users/:user", s.getUser)
-	r.GET("/users/:user/updates", s.updates)
-	r.POST("/authenticate", s.authenticate)
+	add(http.MethodGet, user+"/mailboxes", s.mailboxes)
+	add(http.MethodGet, messages, s.messages)
+	add(http.MethodPut, messages, s.updateMessages)
+	add(http.MethodDelete, messages, s.deleteMessages)
+	add(http.MethodGet, message, s.message)
+	add(http.MethodPut, message, s.updateMessages)
+	add(http.MethodDelete, message, s.deleteMessage)
+	add(http.MethodGet, message+"/message.eml", s.source)
+	add(http.MethodGet, message+"/attachments/:attachment", s.attachment)
+	add(http.MethodPost, user+"/submit", s.submitMessage)
+}
 
-	r.GET("/users/:user/mailboxes", s.mailboxes)
-	r.GET("/users/:user/mailboxes/:mailbox/messages", s.messages)
-	r.PUT("/users/:user/mailboxes/:mailbox/messages", s.updateMessages)
-	r.DELETE("/users/:user/mailboxes/:mailbox/messages", s.deleteMessages)
-	r.GET("/users/:user/mailboxes/:mailbox/messages/:message", s.message)
-	r.PUT("/users/:user/mailboxes/:mailbox/messages/:message", s.updateMessages)
-	r.DELETE("/users/:user/mailboxes/:mailbox/messages/:message", s.deleteMessage)
-	r.GET("/users/:user/mailboxes/:mailbox/messages/:message/message.eml", s.source)
-	r.GET("/users/:user/mailboxes/:mailbox/messages/:message/attachments/:attachment", s.attachment)
-	r.POST("/users/:user/submit", s.submitMessage)
+// strict refuses a path with an empty element: a slash at the end is another
+// route, which does not exist.
+func strict(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if slices.Contains(c.ParamValues(), "") {
+			return echo.ErrNotFound
+		}
+		return next(c)
+	}
 }
 
 // limit bounds the body before anything reads it.
@@ -118,7 +146,7 @@ func (s *server) authorise(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		token := tokenOf(c)
 		switch {
-		case token != "" && equalTokens(token, s.RootToken), token == "" && s.Open:
+		case token != "" && equalTokens(token, s.RootToken), token == "" && s.Open && !fromPage(c.Request()):
 			c.Set(callerKey, caller{role: "root"})
 			return next(c)
 		case token == "":
@@ -128,12 +156,19 @@ func (s *server) authorise(next echo.HandlerFunc) echo.HandlerFunc {
 		if code := mail.CodeOf(err); err != nil && (code == mail.CodeUnavailable || code == mail.CodeInternal) {
 			return err
 		}
-		if err != nil {
+		if err != nil || !knownRole(t.Role) {
 			return errInvalidToken
 		}
 		c.Set(callerKey, caller{role: t.Role, user: t.User})
 		return next(c)
 	}
+}
+
+// fromPage reports a request that a web page made. Without a token any page
+// that an operator happens to visit could otherwise act on an open API.
+func fromPage(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return r.Header.Get("Origin") != "" || (site != "" && site != "none")
 }
 
 // may checks the caller's role for a resource of the user: read, create,
@@ -147,14 +182,6 @@ func (s *server) may(c echo.Context, action, resource string, user mail.ID) erro
 		return nil
 	}
 	return errPrivileges
-}
-
-// userParam reads the user of the path; "me" is the token's own.
-func (s *server) userParam(c echo.Context, p *params) mail.ID {
-	if c.Param("user") == "me" && !callerOf(c).user.IsZero() {
-		return callerOf(c).user
-	}
-	return p.id("user", true)
 }
 
 func ctxOf(c echo.Context) context.Context { return c.Request().Context() }

@@ -3,6 +3,9 @@ package api
 import (
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/eidermail/eider/mail"
@@ -23,39 +26,65 @@ type ejsonID struct {
 
 // formatCursor writes the position before or after which a page begins.
 func formatCursor(k store.Key, page int) string {
-	date, _ := json.Marshal(stamp(k.Date))
+	// Extended JSON leaves out milliseconds that are zero.
+	date, _ := json.Marshal(strings.Replace(stamp(k.Date), ".000Z", "Z", 1))
 	inner, _ := json.Marshal([]any{ejsonDate{date}, ejsonID{k.ID.String()}})
 	outer, _ := json.Marshal([]any{string(inner), page})
 	return base64.RawURLEncoding.EncodeToString(outer)
 }
 
-// parseCursor reads one. A cursor that cannot be unwrapped counts as absent.
-func parseCursor(s string) (k *store.Key, page int) {
+// errCursor answers a cursor of another kind of list, as WildDuck does.
+var errCursor = &apiError{
+	status: http.StatusInternalServerError, code: "InternalDatabaseError", expected: true,
+	text: "MongoDB Error: the cursor does not belong to this list",
+}
+
+var cursorPattern = regexp.MustCompile(`^[A-Za-z0-9_-]*$`)
+
+// cursor reads a cursor's text: base64url of JSON.
+func (p *params) cursor(key string) string {
+	s := strings.TrimSpace(p.text(key, false, 1024))
+	if s == "" {
+		return ""
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	switch {
+	case !cursorPattern.MatchString(s):
+		p.blame(key, "with value %q fails to match the required pattern: /%s/", s, "^[a-z0-9_-]*$")
+	case err != nil || !json.Valid(raw):
+		p.blame(key, "is not a valid cursor")
+	}
+	return s
+}
+
+// parseCursor reads one. A cursor that cannot be unwrapped counts as absent;
+// one whose position is not of a message list is refused.
+func parseCursor(s string) (k *store.Key, page int, err error) {
 	raw, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil {
-		return nil, 0
+		return nil, 0, nil //nolint:nilerr // absent
 	}
 	var outer []json.RawMessage
 	var text string
 	if json.Unmarshal(raw, &outer) != nil || len(outer) != 2 ||
 		json.Unmarshal(outer[0], &text) != nil || json.Unmarshal(outer[1], &page) != nil {
-		return nil, 0
+		return nil, 0, nil
 	}
 	var inner []json.RawMessage
 	var date ejsonDate
 	var id ejsonID
 	if json.Unmarshal([]byte(text), &inner) != nil || len(inner) != 2 ||
 		json.Unmarshal(inner[0], &date) != nil || json.Unmarshal(inner[1], &id) != nil {
-		return nil, 0
+		return nil, 0, errCursor
 	}
 	k = &store.Key{}
 	if k.ID, err = mail.ParseID(id.OID); err != nil {
-		return nil, 0
+		return nil, 0, errCursor
 	}
 	if k.Date, err = parseEJSONDate(date.Date); err != nil {
-		return nil, 0
+		return nil, 0, errCursor
 	}
-	return k, page
+	return k, page, nil
 }
 
 // parseEJSONDate reads ISO text, milliseconds, or {"$numberLong": "…"}.
@@ -66,12 +95,19 @@ func parseEJSONDate(raw json.RawMessage) (time.Time, error) {
 		return t.UTC(), err
 	}
 	var long struct {
-		N int64 `json:"$numberLong,string"`
+		N *int64 `json:"$numberLong,string"`
 	}
-	if json.Unmarshal(raw, &long) == nil && long.N != 0 {
-		return time.UnixMilli(long.N).UTC(), nil
+	if json.Unmarshal(raw, &long) == nil && long.N != nil && plausible(*long.N) {
+		return time.UnixMilli(*long.N).UTC(), nil
 	}
-	var ms int64
-	err := json.Unmarshal(raw, &ms)
-	return time.UnixMilli(ms).UTC(), err
+	var ms *int64
+	if json.Unmarshal(raw, &ms) != nil || ms == nil || !plausible(*ms) {
+		return time.Time{}, errCursor
+	}
+	return time.UnixMilli(*ms).UTC(), nil
+}
+
+// plausible reports milliseconds within JavaScript's range of dates.
+func plausible(ms int64) bool {
+	return ms >= -maxTime && ms <= maxTime
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -18,6 +19,9 @@ type apiError struct {
 	// router marks errors from before the handler, which have the form
 	// {"code", "message"}.
 	router bool
+	// expected marks answers with a status of 500 that are the client's doing,
+	// as WildDuck gives them. They are not logged as failures.
+	expected bool
 }
 
 func (e *apiError) Error() string { return e.code + ": " + e.text }
@@ -95,17 +99,24 @@ func (s *server) failed(err error, c echo.Context) {
 		return
 	}
 	answer := s.answerFor(err, c)
-	if answer.status >= http.StatusInternalServerError {
+	if ctxOf(c).Err() != nil {
+		// The client has gone; nobody reads an answer, and nothing is broken.
+		s.Log.LogAttrs(ctxOf(c), slog.LevelDebug, "api client left", slog.String("route", c.Path()), slog.Any("error", err))
+		return
+	}
+	if answer.status >= http.StatusInternalServerError && !answer.expected {
 		s.Log.LogAttrs(ctxOf(c), slog.LevelError, "api request failed",
 			slog.String("request_id", s.RequestID(c)), slog.String("route", c.Path()), slog.Any("error", err))
 	}
-	body := map[string]any{"error": answer.text, "code": answer.code}
+	text := "error"
 	if answer.router {
-		body = map[string]any{"code": answer.code, "message": answer.text}
+		text = "message"
 	}
-	for k, v := range answer.details {
-		body[k] = v
+	body := map[string]any{text: answer.text}
+	if answer.code != "" {
+		body["code"] = answer.code
 	}
+	maps.Copy(body, answer.details)
 	if err := respond(c, answer.status, body); err != nil {
 		s.Log.LogAttrs(ctxOf(c), slog.LevelDebug, "answer not sent", slog.Any("error", err))
 	}

@@ -31,11 +31,12 @@ func (s *server) mailboxes(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	user := s.userParam(c, p)
+	user := p.id("user", true)
 	special, hidden, counters := p.yes("specialUse", false), p.yes("showHidden", false), p.yes("counters", false)
 	if p.yes("sizes", false) {
 		p.blame("sizes", "is not supported by this version")
 	}
+	p.session()
 	if err := p.finish(); err != nil {
 		return err
 	}

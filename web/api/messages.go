@@ -2,7 +2,9 @@ package api
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -32,6 +34,8 @@ func paramsOf(ct *message.ContentValue) map[string]string {
 	return out
 }
 
+var attachmentPattern = regexp.MustCompile(`^ATT\d+$`)
+
 // messages is GET …/messages.
 func (s *server) messages(c echo.Context) error {
 	p, err := readParams(c)
@@ -39,63 +43,91 @@ func (s *server) messages(c echo.Context) error {
 		return err
 	}
 	p.open = true
-	user, box := s.userParam(c, p), p.id("mailbox", true)
-	l := store.List{
-		User: user, Mailbox: box, Limit: int(p.number("limit", false, 1, store.MaxPage, 20)),
-		OldestFirst:  p.text("order", false, 16) == "asc",
-		ThreadCounts: p.yes("threadCounters", false),
-	}
-	unseen := p.maybe("unseen")
-	if unseen != nil && *unseen {
-		l.Filter.Unseen = true
-	}
-	withMeta, headers := p.yes("metaData", false), p.text("includeHeaders", false, 1024)
-	next, previous := p.text("next", false, 1024), p.text("previous", false, 1024)
+	l, o := listOrder(p)
 	if err := p.finish(); err != nil {
 		return err
 	}
-	if err := s.may(c, "read", "messages", user); err != nil {
+	if err := s.may(c, "read", "messages", l.User); err != nil {
 		return err
 	}
-	mailbox, err := s.Store.Mailbox(ctxOf(c), user, box)
+	mailbox, err := s.Store.Mailbox(ctxOf(c), l.User, l.Mailbox)
 	if err != nil {
 		return err
 	}
-	page := turnTo(&l, next, previous)
+	page, err := turnTo(&l, o)
+	if err != nil {
+		return err
+	}
 	rows, err := s.Store.Messages(ctxOf(c), l)
 	if err != nil {
 		return err
 	}
-	results, err := s.rows(c, rows.Messages, l.ThreadCounts, withMeta, headers)
+	results, err := s.rows(c, rows.Messages, l.ThreadCounts, o)
 	if err != nil {
 		return err
 	}
 	body := map[string]any{
 		"success": true, "total": totalOf(mailbox, l.Filter.Unseen), "page": page,
-		"previousCursor": false, "nextCursor": false, "specialUse": string(mailbox.SpecialUse), "results": results,
+		"previousCursor": false, "nextCursor": false, "specialUse": nil, "results": results,
+	}
+	if mailbox.SpecialUse != "" {
+		body["specialUse"] = string(mailbox.SpecialUse)
 	}
 	before, after := rows.Newer, rows.Older
 	if l.OldestFirst {
 		before, after = after, before
 	}
-	if n := len(rows.Messages); n > 0 && after {
+	n := len(rows.Messages)
+	if n == 0 || !before {
+		page = 1
+		body["page"] = page
+	}
+	if n > 0 && after {
 		body["nextCursor"] = formatCursor(store.KeyOf(&rows.Messages[n-1]), page+1)
 	}
-	if len(rows.Messages) > 0 && before && page > 1 {
+	if n > 0 && before {
 		body["previousCursor"] = formatCursor(store.KeyOf(&rows.Messages[0]), page-1)
 	}
 	return respond(c, http.StatusOK, body)
 }
 
-// turnTo sets the list's position from the cursors and gives the page's number.
-func turnTo(l *store.List, next, previous string) int {
-	forward, cursor := true, next
-	if next == "" {
-		forward, cursor = false, previous
+// listOptions are what a list is asked for beside the rows.
+type listOptions struct {
+	metaData bool
+	// headers names header fields, separated by commas.
+	headers        string
+	next, previous string
+}
+
+func listOrder(p *params) (store.List, listOptions) {
+	l := store.List{
+		User: p.id("user", true), Mailbox: p.id("mailbox", true),
+		Limit:        int(p.number("limit", false, 1, store.MaxPage, 20)),
+		ThreadCounts: p.yes("threadCounters", false),
 	}
-	key, page := parseCursor(cursor)
-	if key == nil {
-		return 1
+	l.Filter.Unseen = p.yes("unseen", false)
+	order, _ := p.get("order")
+	l.OldestFirst = order == "asc"
+	o := listOptions{metaData: p.yes("metaData", false), next: p.cursor("next"), previous: p.cursor("previous")}
+	if names, ok := p.get("includeHeaders"); ok {
+		o.headers, _ = names.(string)
+	}
+	if utf8.RuneCountInString(o.headers) > 1024 {
+		p.blame("includeHeaders", "length must be less than or equal to 1024 characters long")
+	}
+	p.session()
+	return l, o
+}
+
+// turnTo sets the list's position from the cursors and gives the page's number.
+func turnTo(l *store.List, o listOptions) (int, error) {
+	forward, cursor := true, o.next
+	if cursor == "" {
+		forward, cursor = false, o.previous
+	}
+	key, page, err := parseCursor(cursor)
+	if key == nil || err != nil {
+		return 1, err
 	}
 	// "next" is older in the usual order, and newer when the oldest come first.
 	if forward != l.OldestFirst {
@@ -103,7 +135,7 @@ func turnTo(l *store.List, next, previous string) int {
 	} else {
 		l.After = key
 	}
-	return max(page, 1)
+	return max(page, 1), nil
 }
 
 func totalOf(b mail.Mailbox, unseen bool) int {
@@ -114,14 +146,15 @@ func totalOf(b mail.Mailbox, unseen bool) int {
 }
 
 // rows writes a list; metaData and includeHeaders need each message itself.
-func (s *server) rows(c echo.Context, list []mail.Message, counts, withMeta bool, headers string) ([]any, error) {
+func (s *server) rows(c echo.Context, list []mail.Message, counts bool, o listOptions) ([]any, error) {
 	out := make([]any, 0, len(list))
 	for i := range list {
 		row := rowOf(&list[i])
 		if counts {
 			row.ThreadMessageCount = &list[i].ThreadCount
 		}
-		if !withMeta && headers == "" {
+		// A row without From takes the sender from elsewhere in the message.
+		if !o.metaData && o.headers == "" && hasSender(&list[i]) {
 			out = append(out, row)
 			continue
 		}
@@ -132,31 +165,40 @@ func (s *server) rows(c echo.Context, list []mail.Message, counts, withMeta bool
 		if err != nil {
 			return nil, err
 		}
-		wide := struct {
-			rowJSON
-			MetaData any               `json:"metaData,omitempty"`
-			Headers  map[string]string `json:"headers,omitempty"`
-		}{rowJSON: row}
-		if withMeta {
-			wide.MetaData = jsonObject(d.Meta.Custom)
+		row.From = senderOf(&d)
+		if o.metaData {
+			row.MetaData = jsonObject(d.Meta.Custom)
 		}
-		wide.Headers = headersOf(&d, headers)
-		out = append(out, wide)
+		row.Headers = headersOf(&d, o.headers)
+		out = append(out, row)
 	}
 	return out, nil
 }
 
-// headersOf picks the named header fields, in lower case.
-func headersOf(d *store.Detail, names string) map[string]string {
-	if names == "" {
+func hasSender(m *mail.Message) bool {
+	return m.From.Address != "" || m.From.Name != "" || m.From.Group != nil
+}
+
+// headersOf picks the named header fields, in lower case and as they are
+// stored parsed: text, a list, addresses, or a type with its parameters.
+func headersOf(d *store.Detail, names string) map[string]any {
+	if names == "" || d.Root == nil {
 		return nil
 	}
-	out := map[string]string{}
+	out := map[string]any{}
 	for name := range strings.SplitSeq(strings.ToLower(names), ",") {
 		name = strings.TrimSpace(name)
-		for _, f := range d.Header {
-			if strings.ToLower(f.Key) == name {
-				out[name] = f.Value
+		for _, f := range d.Root.Parsed {
+			if f.Key != name {
+				continue
+			}
+			switch v := f.Value.(type) {
+			case []message.Address:
+				out[name] = addressesOf(v)
+			case *message.ContentValue:
+				out[name] = contentJSON{v.Value, v.Type, v.Subtype, paramsOf(v)}
+			default:
+				out[name] = v
 			}
 		}
 	}
@@ -165,7 +207,10 @@ func headersOf(d *store.Detail, names string) map[string]string {
 
 // one reads user, mailbox and UID of the path and checks the caller's role.
 func (s *server) one(c echo.Context, p *params, action, resource string) (user, box mail.ID, uid mail.UID, err error) {
-	user, box = s.userParam(c, p), p.id("mailbox", true)
+	user, box = p.id("user", true), p.id("mailbox", true)
+	if resource == "messages" {
+		p.session()
+	}
 	uid = mail.UID(p.number("message", true, 1, 1<<32-1, 0)) //nolint:gosec // bounded by the reader
 	if err := p.finish(); err != nil {
 		return user, box, uid, err
@@ -250,7 +295,7 @@ func (s *server) source(c echo.Context) error {
 		return asNoMessage(err)
 	}
 	defer func() { _ = r.Close() }()
-	return c.Stream(http.StatusOK, "message/rfc822", r)
+	return s.send(c, "message/rfc822", r)
 }
 
 // attachment is GET …/attachments/:attachment: decoded bytes.
@@ -260,6 +305,12 @@ func (s *server) attachment(c echo.Context) error {
 		return err
 	}
 	id := strings.ToUpper(p.text("attachment", true, 32))
+	if !attachmentPattern.MatchString(id) {
+		p.blame("attachment", "with value %q fails to match the required pattern: /^ATT\\d+$/i", id)
+	}
+	if p.yes("sendAsString", false) {
+		p.blame("sendAsString", "is not supported by this version")
+	}
 	user, box, uid, err := s.one(c, p, "read", "attachments")
 	if err != nil {
 		return err
@@ -279,5 +330,5 @@ func (s *server) attachment(c echo.Context) error {
 	if kind == "" {
 		kind = "application/octet-stream"
 	}
-	return c.Stream(http.StatusOK, kind, a.Decoded)
+	return s.send(c, kind, a.Decoded)
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/eidermail/eider/mail/store"
 )
 
+// addressJSON is a mailbox, or a group with its members instead of an address.
 type addressJSON struct {
 	Name    string        `json:"name"`
-	Address string        `json:"address,omitempty"`
+	Address *string       `json:"address,omitempty"`
 	Group   []addressJSON `json:"group,omitempty"`
 }
 
@@ -61,6 +62,16 @@ type rowJSON struct {
 	References         []string         `json:"references"`
 	ContentType        contentTypeJSON  `json:"contentType"`
 	Encrypted          bool             `json:"encrypted,omitempty"`
+	MetaData           json.RawMessage  `json:"metaData,omitempty"`
+	Headers            map[string]any   `json:"headers,omitempty"`
+}
+
+// contentJSON is a header field like Content-Type, parsed.
+type contentJSON struct {
+	Value   string            `json:"value"`
+	Type    string            `json:"type"`
+	Subtype string            `json:"subtype,omitempty"`
+	Params  map[string]string `json:"params,omitempty"`
 }
 
 // detailJSON is GET …/messages/:message.
@@ -91,7 +102,7 @@ type detailJSON struct {
 	Forwarded   bool             `json:"forwarded"`
 	HTML        []string         `json:"html,omitempty"`
 	Text        string           `json:"text"`
-	Attachments []attachmentJSON `json:"attachments,omitempty"`
+	Attachments []attachmentJSON `json:"attachments"`
 	References  []string         `json:"references"`
 	ContentType contentTypeJSON  `json:"contentType"`
 	Encrypted   bool             `json:"encrypted,omitempty"`
@@ -135,11 +146,10 @@ type queueRowJSON struct {
 }
 
 func addressOf(a message.Address) addressJSON {
-	out := addressJSON{Name: a.Name, Address: a.Address}
 	if a.Group != nil {
-		out.Group = addressesOf(a.Group)
+		return addressJSON{Name: a.Name, Group: addressesOf(a.Group)}
 	}
-	return out
+	return addressJSON{Name: a.Name, Address: &a.Address}
 }
 
 func addressesOf(list []message.Address) []addressJSON {
@@ -154,9 +164,12 @@ func attachmentsOf(list []mail.Attachment) []attachmentJSON {
 	out := make([]attachmentJSON, len(list))
 	for i, a := range list {
 		out[i] = attachmentJSON{
-			ID: a.ID, Hash: hex.EncodeToString(a.Hash[:]), Filename: a.Filename, ContentType: a.ContentType,
+			ID: a.ID, Filename: a.Filename, ContentType: a.ContentType,
 			Disposition: false, TransferEncoding: a.TransferEncoding, Related: a.Related,
 			SizeKb: (a.DecodedSize + 1023) / 1024, Size: a.Size,
+		}
+		if a.Hash != [32]byte{} {
+			out[i].Hash = hex.EncodeToString(a.Hash[:])
 		}
 		if a.Disposition != "" {
 			out[i].Disposition = a.Disposition
@@ -182,17 +195,29 @@ func rowOf(m *mail.Message) rowJSON {
 	}
 }
 
+// senderOf is From, else Sender, else the reverse-path.
+func senderOf(d *store.Detail) addressJSON {
+	switch {
+	case hasSender(&d.Message):
+		return addressOf(d.From)
+	case d.Sender != nil && d.Sender.Address != "":
+		return addressOf(*d.Sender)
+	default:
+		return addressJSON{Address: &d.Meta.From}
+	}
+}
+
 func detailOf(d *store.Detail) detailJSON {
 	row := rowOf(&d.Message)
 	out := detailJSON{
 		Success: true, ID: row.ID, Mailbox: row.Mailbox, User: d.User.String(), Thread: row.Thread,
 		Envelope: envelopeJSON{From: d.Meta.From, Rcpt: []rcptJSON{}},
-		From:     row.From, ReplyTo: addressesOf(d.ReplyTo), To: row.To, Cc: row.Cc, Bcc: row.Bcc,
+		From:     senderOf(d), ReplyTo: addressesOf(d.ReplyTo), To: row.To, Cc: row.Cc, Bcc: row.Bcc,
 		Subject: d.Subject, MessageID: d.MessageID, Date: row.Date, IDate: row.IDate, Size: d.Size,
 		Expires: stampOrNil(d.Expires), Seen: row.Seen, Deleted: row.Deleted, Flagged: row.Flagged, Draft: row.Draft,
 		Answered: row.Answered, Forwarded: row.Forwarded, HTML: d.HTML, Text: d.Text,
 		Attachments: row.AttachmentsList, References: row.References, ContentType: row.ContentType,
-		Encrypted: row.Encrypted, MetaData: jsonObject(d.Meta.Custom), List: listOf(d),
+		Encrypted: row.Encrypted || d.Encrypted, MetaData: jsonObject(d.Meta.Custom), List: listOf(d),
 	}
 	for _, to := range d.Meta.To {
 		out.Envelope.Rcpt = append(out.Envelope.Rcpt, rcptJSON{Value: to, Formatted: formatted(to)})
@@ -202,6 +227,11 @@ func detailOf(d *store.Detail) detailJSON {
 	}
 	if r := d.Meta.Reference; r != nil {
 		out.Reference = map[string]any{"action": r.Action, "mailbox": r.Mailbox.String(), "id": r.UID}
+		if r.All {
+			out.Reference["attachments"] = true
+		} else if len(r.Attachments) > 0 {
+			out.Reference["attachments"] = r.Attachments
+		}
 	}
 	if v := d.Verification; v != nil {
 		out.Results = verificationOf(v)
@@ -244,14 +274,14 @@ func listOf(d *store.Detail) *listJSON {
 	}
 	out := &listJSON{Unsubscribe: []addressJSON{}}
 	name, in, ok := strings.Cut(id, "<")
-	if ok {
-		out.ID = addressJSON{Name: strings.Trim(strings.TrimSpace(name), `"`), Address: strings.TrimSuffix(strings.TrimSpace(in), ">")}
-	} else {
-		out.ID = addressJSON{Address: strings.TrimSpace(id)}
+	if !ok {
+		name, in = "", id
 	}
+	in = strings.TrimSuffix(strings.TrimSpace(in), ">")
+	out.ID = addressJSON{Name: strings.Trim(strings.TrimSpace(name), `"`), Address: &in}
 	for part := range strings.SplitSeq(unsubscribe, ",") {
 		if part = strings.Trim(strings.TrimSpace(part), "<>"); part != "" {
-			out.Unsubscribe = append(out.Unsubscribe, addressJSON{Address: part})
+			out.Unsubscribe = append(out.Unsubscribe, addressJSON{Address: &part})
 		}
 	}
 	return out

@@ -2,19 +2,17 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"mime"
+	"maps"
+	"math"
 	"net/http"
-	"net/url"
+	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/labstack/echo/v4"
 
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/address"
@@ -29,96 +27,35 @@ type params struct {
 	wrong  []problem
 	// open accepts keys that no reader asked for.
 	open bool
+	// prefix stands before the names of an object inside another: "draft,".
+	prefix string
 }
 
 type problem struct{ path, text string }
 
-// readParams reads the request's parameters. The error is a malformed body.
-func readParams(c echo.Context) (*params, error) {
-	p := &params{values: map[string]any{}, used: map[string]bool{"accessToken": true, "sess": true, "ip": true}}
-	for _, name := range c.ParamNames() {
-		p.set(name, c.Param(name))
-	}
-	p.addForm(c.QueryParams())
-	r := c.Request()
-	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.ContentLength == 0 {
-		return p, nil
-	}
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch {
-	case kind == "application/json" || strings.HasSuffix(kind, "+json"):
-		return p, p.addJSON(r.Body)
-	case kind == "application/x-www-form-urlencoded", kind == "multipart/form-data":
-		form, err := c.FormParams()
-		if err != nil {
-			return nil, invalidContent(err)
-		}
-		p.addForm(form)
-	}
-	return p, nil
-}
-
-func invalidContent(err error) error {
-	var tooBig *http.MaxBytesError
-	if errors.As(err, &tooBig) {
-		return err
-	}
-	return &apiError{status: http.StatusBadRequest, code: "InvalidContent", text: "Invalid content: " + err.Error(), router: true}
-}
-
-func (p *params) addJSON(body io.Reader) error {
-	var doc map[string]any
-	dec := json.NewDecoder(body)
-	dec.UseNumber()
-	if err := dec.Decode(&doc); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		return invalidContent(err)
-	}
-	for k, v := range doc {
-		p.set(k, v)
-	}
-	return nil
-}
-
-// addForm takes text values; a[b]=c and a.b=c become nested objects, a[]=x lists.
-func (p *params) addForm(form url.Values) {
-	for key, values := range form {
-		if len(values) == 0 {
-			continue
-		}
-		var v any = values[0]
-		if name, ok := strings.CutSuffix(key, "[]"); ok || len(values) > 1 {
-			list := make([]any, len(values))
-			for i := range values {
-				list[i] = values[i]
-			}
-			key, v = name, list
-		}
-		if outer, inner, ok := strings.Cut(strings.TrimSuffix(strings.Replace(key, "[", ".", 1), "]"), "."); ok {
-			m, _ := p.values[outer].(map[string]any)
-			if m == nil {
-				m = map[string]any{}
-			}
-			m[inner] = v
-			p.values[outer] = m
-			continue
-		}
+// add takes the values of a further source.
+func (p *params) add(source map[string]any) {
+	for key, v := range source {
 		p.set(key, v)
 	}
 }
 
 // set keeps the first value that is not empty.
 func (p *params) set(key string, v any) {
-	if old, ok := p.values[key]; ok && old != nil && old != "" && old != false {
+	if old, ok := p.values[key]; ok && old != nil && old != "" {
 		return
 	}
 	p.values[key] = v
 }
 
+// numbers are the list positions in a path.
+var numbers = regexp.MustCompile(`,(\d+)`)
+
 func (p *params) blame(path, format string, args ...any) {
-	p.wrong = append(p.wrong, problem{path, `"` + path + `" ` + fmt.Sprintf(format, args...)})
+	path = p.prefix + path
+	// Details join names with commas; texts write them as JavaScript does.
+	label := strings.ReplaceAll(numbers.ReplaceAllString(path, "[$1]"), ",", ".")
+	p.wrong = append(p.wrong, problem{path, `"` + label + `" ` + fmt.Sprintf(format, args...)})
 }
 
 // get gives a value; ok is false when it is missing or null.
@@ -128,10 +65,27 @@ func (p *params) get(key string) (any, bool) {
 	return v, ok && v != nil
 }
 
+// session reads the parameters for logs that most routes take: the client's
+// session and its IP address.
+func (p *params) session() (sess, ip string) {
+	sess, ip = p.text("sess", false, 255), p.text("ip", false, 64)
+	if _, err := netip.ParseAddr(ip); ip != "" && err != nil {
+		p.blame("ip", "must be a valid ip address of one of the following versions [ipv4, ipv6] with a forbidden CIDR")
+	}
+	return sess, ip
+}
+
+// invalid is the answer for one parameter that is found wrong later.
+func invalid(path, text string) error {
+	p := &params{}
+	p.blame(path, "%s", text)
+	return p.finish()
+}
+
 // finish reports everything that was wrong, unknown keys included.
 func (p *params) finish() error {
 	if !p.open {
-		for key := range p.values {
+		for _, key := range slices.Sorted(maps.Keys(p.values)) {
 			if !p.used[key] {
 				p.blame(key, "is not allowed")
 			}
@@ -227,18 +181,32 @@ func (p *params) number(key string, required bool, least, most, byDefault int64)
 		}
 		return byDefault
 	}
-	f, err := strconv.ParseFloat(fmt.Sprint(v), 64)
-	n := int64(f)
-	switch {
-	case err != nil:
+	text := strings.TrimSpace(fmt.Sprint(v))
+	if !numberPattern.MatchString(text) {
 		p.blame(key, "must be a number")
+		return byDefault
+	}
+	// Fractions count as whole numbers below; a float of an integer beyond
+	// 2^53 would be another number.
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		f, _ := strconv.ParseFloat(text, 64) // infinite when it is too large
+		n = int64(max(min(f, math.MaxInt64/2), math.MinInt64/2))
+	}
+	switch {
 	case n < least:
 		p.blame(key, "must be greater than or equal to %d", least)
+		return byDefault
 	case n > most:
 		p.blame(key, "must be less than or equal to %d", most)
+		return byDefault
 	}
 	return n
 }
+
+var numberPattern = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$`)
+
+const maxTime = 8.64e15
 
 // date reads ISO 8601 text or milliseconds.
 func (p *params) date(key string) time.Time {
@@ -247,7 +215,8 @@ func (p *params) date(key string) time.Time {
 		return time.Time{}
 	}
 	s := fmt.Sprint(v)
-	if ms, err := strconv.ParseInt(s, 10, 64); err == nil {
+	// JavaScript's dates end 100,000,000 days from 1970 (ECMA-262 21.4.1.1).
+	if ms, err := strconv.ParseInt(s, 10, 64); err == nil && ms >= -maxTime && ms <= maxTime {
 		return time.UnixMilli(ms).UTC()
 	}
 	for _, layout := range []string{time.RFC3339Nano, time.RFC1123Z, "2006-01-02T15:04:05", "2006-01-02"} {
@@ -316,7 +285,7 @@ func (p *params) metaData(key string) string {
 		text = string(b)
 	}
 	var obj map[string]any
-	if json.Unmarshal([]byte(text), &obj) != nil || len(text) > 1<<20 {
+	if len(text) > 1<<20 || json.Unmarshal([]byte(text), &obj) != nil || obj == nil {
 		p.blame(key, "must be a valid JSON object of at most 1 MB")
 	}
 	return text

@@ -15,7 +15,7 @@ var grants = map[string]map[string]struct{ any, own string }{
 		"messages": {any: "crud"}, "attachments": {any: "crud"},
 	},
 	"manager": {
-		"users": {any: "crud"}, "authentication": {any: "cr"}, "mailboxes": {any: "crud"},
+		"users": {any: "crud"}, "authentication": {any: "cr"},
 	},
 	"webmail": {
 		"users": {any: "ru"}, "authentication": {any: "cr"}, "mailboxes": {any: "crud"},

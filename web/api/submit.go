@@ -1,11 +1,11 @@
 package api
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -30,7 +30,7 @@ func (s *server) submitMessage(c echo.Context) error {
 		return err
 	}
 	p.open = true
-	user := s.userParam(c, p)
+	user := p.id("user", true)
 	order := s.submission(p)
 	if err := p.finish(); err != nil {
 		return err
@@ -46,6 +46,9 @@ func (s *server) submitMessage(c echo.Context) error {
 	}
 	if order.isDraft || order.uploadOnly || nobody(order.send) {
 		return s.upload(c, order)
+	}
+	if err := s.later(c, &order.send); err != nil {
+		return err
 	}
 	sent, err := s.Submit.Send(ctxOf(c), order.send)
 	if err != nil {
@@ -72,18 +75,52 @@ func submitFailed(err error) error {
 		return err
 	}
 	answer := *wording(me)
-	switch me.Code {
-	case mail.CodeInvalid:
-		answer = apiError{status: http.StatusBadRequest, code: "InputValidationError", text: invalidText(me)}
-		var bad submit.BadRecipient
-		if errors.As(err, &bad) {
-			answer.text = fmt.Sprintf("%q is not valid (%s): %s", me.Field, me.Reason, bad.Address)
+	var bad submit.BadRecipient
+	named := errors.As(err, &bad)
+	switch {
+	case me.Code == mail.CodeInvalid && me.Field == "":
+		answer = *errCompose
+	case me.Code == mail.CodeInvalid && named:
+		answer.text = fmt.Sprintf("%q is not valid (%s): %s", me.Field, me.Reason, bad.Address)
+	case me.Code == mail.CodeOverQuota && named:
+		answer = apiError{
+			status: http.StatusInternalServerError, code: "MessageRejected", expected: true,
+			text: "The mailbox of a recipient is full: " + bad.Address,
 		}
-	case mail.CodeLimited, mail.CodeDisabled:
-		answer.status = http.StatusInternalServerError
-	default:
+	case me.Code == mail.CodeLimited, me.Code == mail.CodeDisabled:
+		answer.status, answer.expected = http.StatusInternalServerError, true
 	}
 	return &answer
+}
+
+var errCompose = &apiError{
+	status: http.StatusInternalServerError, code: "ERRCOMPOSE", text: "The message cannot be composed", expected: true,
+}
+
+// later refuses to send at a later time to somebody here: local mail is
+// delivered at once, and would come too early.
+func (s *server) later(c echo.Context, o *submit.Send) error {
+	if !o.SendAt.After(s.Now()) {
+		o.SendAt = time.Time{}
+		return nil
+	}
+	for _, to := range recipientsOf(o) {
+		if _, err := s.Submit.Deliver.Resolve(ctxOf(c), to); err == nil {
+			return invalid("sendTime", "is not supported by this version for local recipients")
+		}
+	}
+	return nil
+}
+
+func recipientsOf(o *submit.Send) []string {
+	if o.EnvelopeTo != nil {
+		return o.EnvelopeTo
+	}
+	var out []string
+	for _, a := range slices.Concat(o.Compose.To, o.Compose.Cc, o.Compose.Bcc) {
+		out = append(out, a.Address)
+	}
+	return out
 }
 
 func nobody(o submit.Send) bool {
@@ -91,174 +128,19 @@ func nobody(o submit.Send) bool {
 	return o.EnvelopeTo == nil && len(c.To)+len(c.Cc)+len(c.Bcc) == 0
 }
 
-// submission reads the body.
-func (s *server) submission(p *params) submission {
-	o := submission{isDraft: p.yes("isDraft", false), uploadOnly: p.yes("uploadOnly", false)}
-	o.send = submit.Send{
-		Mailbox: p.id("mailbox", false), Origin: p.text("ip", false, 64), Session: p.text("sess", false, 255),
-		SendAt: p.date("sendTime"), Custom: p.metaData("meta"),
-	}
-	c := &o.send.Compose
-	if a, ok := p.one("from"); ok {
-		c.From = a
-	}
-	if a, ok := p.one("replyTo"); ok {
-		c.ReplyTo = []message.Address{a}
-	}
-	c.To, c.Cc, c.Bcc = p.addresses("to", false), p.addresses("cc", true), p.addresses("bcc", true)
-	c.Subject = p.text("subject", false, 2048)
-	c.Text, c.HTML = p.text("text", false, 1<<20), p.text("html", false, 1<<20)
-	c.Headers, c.Attachments = p.headers("headers"), p.attachments("attachments")
-	if c.Text == "" && c.HTML != "" {
-		c.Text = message.HTMLToText(c.HTML)
-	}
-	if m, ok := p.object("envelope"); ok {
-		o.send.EnvelopeFrom, o.send.EnvelopeTo = envelopeOf(p, m)
-	}
-	if m, ok := p.object("draft"); ok {
-		o.send.Draft = submit.Ref{Mailbox: objectID(p, "draft,mailbox", m["mailbox"]), UID: objectUID(p, "draft,id", m["id"])}
-	}
-	if m, ok := p.object("reference"); ok {
-		action := fmt.Sprint(m["action"])
-		if action != submit.ActionReply && action != submit.ActionReplyAll && action != submit.ActionForward {
-			p.blame("reference,action", "must be one of [reply, replyAll, forward]")
-		}
-		o.send.Reference = &store.Reference{
-			Mailbox: objectID(p, "reference,mailbox", m["mailbox"]), UID: objectUID(p, "reference,id", m["id"]), Action: action,
-		}
-	}
-	return o
-}
-
-func objectID(p *params, path string, v any) mail.ID {
-	id, err := mail.ParseID(strings.ToLower(fmt.Sprint(v)))
-	if err != nil {
-		p.blame(path, "length must be 24 characters long")
-	}
-	return id
-}
-
-func objectUID(p *params, path string, v any) mail.UID {
-	var n uint32
-	if _, err := fmt.Sscan(fmt.Sprint(v), &n); err != nil || n == 0 {
-		p.blame(path, "must be a number")
-	}
-	return mail.UID(n)
-}
-
-// one reads {name, address}.
-func (p *params) one(key string) (message.Address, bool) {
-	v, ok := p.get(key)
-	if !ok || v == "" {
-		return message.Address{}, false
-	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		p.blame(key, "must be of type object")
-		return message.Address{}, false
-	}
-	a := addressIn(m)
-	if !validAddress(a.Address) {
-		p.blame(key+",address", "must be a valid email")
-	}
-	return a, true
-}
-
-func addressIn(m map[string]any) message.Address {
-	name, _ := m["name"].(string)
-	addr, _ := m["address"].(string)
-	return message.Address{Name: name, Address: strings.TrimSpace(addr)}
-}
-
-// addresses reads an array of {name, address}. In to, an invalid one is left
-// out, as WildDuck does; elsewhere it is refused.
-func (p *params) addresses(key string, strict bool) []message.Address {
-	var out []message.Address
-	for i, v := range p.list(key) {
-		m, ok := v.(map[string]any)
-		a := addressIn(m)
-		if ok && validAddress(a.Address) {
-			out = append(out, a)
-			continue
-		}
-		if strict || !ok {
-			p.blame(fmt.Sprintf("%s,%d,address", key, i), "must be a valid email")
-		}
-	}
-	return out
-}
-
-func (p *params) headers(key string) []message.HeaderField {
-	var out []message.HeaderField
-	for i, v := range p.list(key) {
-		m, _ := v.(map[string]any)
-		name, ok1 := m["key"].(string)
-		value, ok2 := m["value"].(string)
-		if !ok1 || !ok2 || name == "" || strings.ContainsAny(name, "\r\n: ") || len(value) > 100<<10 {
-			p.blame(fmt.Sprintf("%s,%d", key, i), "is not a valid header")
-			continue
-		}
-		out = append(out, message.HeaderField{Key: name, Value: strings.NewReplacer("\r", " ", "\n", " ").Replace(value)})
-	}
-	return out
-}
-
-func (p *params) attachments(key string) []message.ComposeAttachment {
-	var out []message.ComposeAttachment
-	for i, v := range p.list(key) {
-		m, _ := v.(map[string]any)
-		text := func(k string) string { s, _ := m[k].(string); return s }
-		a := message.ComposeAttachment{
-			Filename: text("filename"), ContentType: text("contentType"), ContentID: text("cid"),
-			Inline: strings.EqualFold(strings.TrimSpace(text("contentDisposition")), "inline"), Data: []byte(text("content")),
-		}
-		if encoding := text("encoding"); encoding == "" || strings.EqualFold(encoding, "base64") {
-			data, err := base64.StdEncoding.DecodeString(strings.Map(dropSpace, text("content")))
-			if err != nil {
-				p.blame(fmt.Sprintf("%s,%d,content", key, i), "must be valid base64")
-			}
-			a.Data = data
-		}
-		if _, ok := m["content"].(string); !ok {
-			p.blame(fmt.Sprintf("%s,%d,content", key, i), "is required")
-		}
-		out = append(out, a)
-	}
-	return out
-}
-
-func dropSpace(r rune) rune {
-	if r == ' ' || r == '\r' || r == '\n' || r == '\t' {
-		return -1
-	}
-	return r
-}
-
-func envelopeOf(p *params, m map[string]any) (from string, to []string) {
-	if f, ok := m["from"].(map[string]any); ok {
-		from = addressIn(f).Address
-	}
-	list, _ := m["to"].([]any)
-	for i, v := range list {
-		one, _ := v.(map[string]any)
-		a := addressIn(one)
-		if !validAddress(a.Address) {
-			p.blame(fmt.Sprintf("envelope,to,%d,address", i), "must be a valid email")
-			continue
-		}
-		to = append(to, a.Address)
-	}
-	return from, to
-}
-
 // reference fills what an answer takes from the message that it answers: the
-// chain, the subject and, for a reply without recipients, those.
+// chain, the subject and, for a reply without recipients, those. When that
+// message is there no more the new one goes out all the same.
 func (s *server) reference(c echo.Context, o *submit.Send) error {
 	if o.Reference == nil {
 		return nil
 	}
 	ref := submit.Ref{Mailbox: o.Reference.Mailbox, UID: o.Reference.UID}
 	d, err := s.Submit.Answer(ctxOf(c), o.User, ref, o.Reference.Action, time.UTC)
+	if code := mail.CodeOf(err); err != nil && (code == mail.CodeNoMessage || code == mail.CodeNoMailbox) {
+		o.Reference = nil
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -284,13 +166,13 @@ func (s *server) upload(c echo.Context, o submission) error {
 	}
 	raw, err := message.Build(compose)
 	if err != nil {
-		return &apiError{status: http.StatusInternalServerError, code: "ERRCOMPOSE", text: "The message cannot be composed"}
+		return errCompose
 	}
 	a := store.Append{
 		User: o.send.User.ID, Mailbox: o.send.Mailbox, Use: mail.UseSent, Message: message.Parse(raw), CheckQuota: true,
 		Flags: []mail.Flag{mail.FlagSeen}, SkipAddressRegister: o.isDraft,
 		Meta: store.Meta{
-			Source: "API", Origin: o.send.Origin, TransType: "UPLOAD", Time: s.Now(), Custom: o.send.Custom,
+			Source: "API", From: o.send.EnvelopeFrom, To: recipientsOf(&o.send), Origin: o.send.Origin, TransType: "UPLOAD", Time: s.Now(), Custom: o.send.Custom,
 			Reference: o.send.Reference, Session: o.send.Session,
 		},
 	}
@@ -302,7 +184,9 @@ func (s *server) upload(c echo.Context, o submission) error {
 		return err
 	}
 	if err := s.Submit.DiscardDraft(ctxOf(c), o.send.User.ID, o.send.Draft); err != nil {
-		return err
+		// The message is stored; an older draft beside it does no harm, and an
+		// error would make the client store it again.
+		s.Log.LogAttrs(ctxOf(c), slog.LevelWarn, "draft not removed", slog.Any("error", err))
 	}
 	return respond(c, http.StatusOK, map[string]any{"success": true, "message": map[string]any{
 		"id": done.UID, "mailbox": done.Mailbox.String(), "queueId": false,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,8 +18,8 @@ import (
 var selectorPattern = regexp.MustCompile(`^\d+(,\d+)*$|^\d+:(\d+|\*)$`)
 
 // batch bounds the messages of one store operation, so that a large change
-// never holds up deliveries.
-const batch = 1000
+// never holds up deliveries; it is what Rows reads at once.
+const batch = store.MaxPage
 
 // selector is a choice of UIDs: a list, or a range.
 type selector struct {
@@ -51,14 +52,16 @@ func parseSelector(text string) (sel selector, ok bool) {
 	for part := range strings.SplitSeq(text, ",") {
 		sel.list = append(sel.list, number(part))
 	}
-	return sel, ok && len(sel.list) <= store.MaxSelection
+	slices.Sort(sel.list)
+	sel.list = slices.Compact(sel.list)
+	return sel, ok
 }
 
 // each calls do with batches of the UIDs that the selector names and the mailbox holds.
 func (s *server) each(ctx context.Context, user, box mail.ID, sel selector, do func([]mail.UID) error) error {
 	if sel.list != nil {
-		for start := 0; start < len(sel.list); start += batch {
-			if err := do(sel.list[start:min(start+batch, len(sel.list))]); err != nil {
+		for uids := range slices.Chunk(sel.list, batch) {
+			if err := do(uids); err != nil {
 				return err
 			}
 		}
@@ -95,9 +98,10 @@ func (s *server) updateMessages(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	user, box, to := s.userParam(c, p), p.id("mailbox", true), p.id("moveTo", false)
+	user, box, to := p.id("user", true), p.id("mailbox", true), p.id("moveTo", false)
 	text := p.text("message", true, 1<<20)
 	change, named := flagChange(p)
+	p.session()
 	for _, key := range []string{"expires", "metaData"} {
 		if v, ok := p.get(key); ok && v != "" {
 			p.blame(key, "is not supported by this version")
@@ -117,7 +121,7 @@ func (s *server) updateMessages(c echo.Context) error {
 		return s.move(c, user, box, to, sel, change)
 	}
 	if !named {
-		return &apiError{status: http.StatusInternalServerError, code: "InternalError", text: "Nothing was changed"}
+		return &apiError{status: http.StatusInternalServerError, text: "Nothing was changed", expected: true}
 	}
 	found := 0
 	err = s.each(ctxOf(c), user, box, sel, func(uids []mail.UID) error {
@@ -191,7 +195,7 @@ func (s *server) deleteMessage(c echo.Context) error {
 		return err
 	}
 	if len(gone) == 0 {
-		return &apiError{status: http.StatusNotFound, code: "MessageNotFound", text: "Message was not found"}
+		return &apiError{status: http.StatusNotFound, text: "Message was not found"}
 	}
 	return respond(c, http.StatusOK, map[string]any{"success": true})
 }
@@ -202,8 +206,9 @@ func (s *server) deleteMessages(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	user, box := s.userParam(c, p), p.id("mailbox", true)
+	user, box := p.id("user", true), p.id("mailbox", true)
 	archive := !p.yes("skipArchive", false)
+	p.session()
 	if p.yes("async", false) {
 		p.blame("async", "is not supported by this version")
 	}

@@ -11,14 +11,14 @@ import (
 
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/notify"
+	"github.com/eidermail/eider/mail/store"
 )
 
 // Times of an event stream, as WildDuck has them: a comment after each silence,
 // and changes of a short while in one go.
 const (
-	idleEvery  = 15 * time.Second
-	gatherFor  = 100 * time.Millisecond
-	streamRows = 1000
+	idleEvery = 15 * time.Second
+	gatherFor = 100 * time.Millisecond
 )
 
 // updates is GET /users/:user/updates: the journal as server-sent events
@@ -28,10 +28,11 @@ func (s *server) updates(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	user, last := s.userParam(c, p), p.id("Last-Event-ID", false)
-	if id, err := mail.ParseID(c.Request().Header.Get("Last-Event-ID")); err == nil {
-		last = id
+	if id := c.Request().Header.Get("Last-Event-ID"); id != "" {
+		p.values["Last-Event-ID"] = id
 	}
+	user, last := p.id("user", true), p.id("Last-Event-ID", false)
+	p.session()
 	if err := p.finish(); err != nil {
 		return err
 	}
@@ -43,18 +44,19 @@ func (s *server) updates(c echo.Context) error {
 	}
 	sub := s.Hub.Subscribe(user)
 	defer sub.Close()
+	st := &stream{server: s, c: c, user: user, last: last}
 	if last.IsZero() {
-		if last, err = s.Store.LastChange(ctxOf(c), user); err != nil {
+		if st.last, err = s.Store.LastChange(ctxOf(c), user); err != nil {
 			return err
 		}
 	}
-	st := &stream{server: s, c: c, user: user, last: last}
-	if err := st.open(); err != nil {
-		return err
-	}
+	st.floor, st.feed = st.last, s.Store.Follow(user, st.last)
 	// Whatever ends the stream, the status has been sent; the client comes
 	// back with Last-Event-ID.
-	_ = st.follow(sub)
+	if err := st.open(); err == nil {
+		_ = st.follow(sub)
+	}
+	_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Time{})
 	return nil
 }
 
@@ -63,9 +65,14 @@ type stream struct {
 	server *server
 	c      echo.Context
 	user   mail.ID
-	last   mail.ID
-	idles  int
-	sent   bool
+	feed   *store.Feed
+	// floor is what the client had when it came: the feed's first reading may
+	// begin a little before it.
+	floor mail.ID
+	// last is the newest entry sent.
+	last mail.ID
+	// idles and events count what was written.
+	idles, events int
 }
 
 func (st *stream) open() error {
@@ -74,10 +81,11 @@ func (st *stream) open() error {
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no")
 	st.c.Response().WriteHeader(http.StatusOK)
-	if err := st.replay(); err != nil {
-		return st.write("event: error\ndata: " + "replay failed" + "\n\n")
+	if err := st.drain(); err != nil {
+		return err
 	}
-	if !st.sent {
+	st.floor = mail.ID{}
+	if st.events == 0 {
 		return st.idle()
 	}
 	return nil
@@ -102,7 +110,7 @@ func (st *stream) follow(sub *notify.Subscription) error {
 				return err
 			}
 		case <-timer.C:
-			if err := st.idle(); err != nil {
+			if err := st.quiet(); err != nil {
 				return err
 			}
 		}
@@ -115,7 +123,7 @@ func (st *stream) notified(e notify.Event) (done bool, err error) {
 	switch e.Kind {
 	case notify.Changed, notify.Resync:
 		st.gather()
-		return false, st.replay()
+		return false, st.drain()
 	case notify.Logout:
 		return true, st.event(map[string]any{"command": "LOGOUT", "reason": e.Reason}, mail.ID{})
 	case notify.Drop:
@@ -131,50 +139,97 @@ func (st *stream) gather() {
 	select {
 	case <-timer.C:
 	case <-ctxOf(st.c).Done():
+	case <-st.server.Stopping.Done():
 	}
 }
 
-// replay sends the journal after the last event.
-func (st *stream) replay() error {
+// quiet looks at the journal after a silence, in case a nudge was lost, and
+// keeps the position young: entries expire, and a position older than the
+// oldest of them could not be followed.
+func (st *stream) quiet() error {
+	ctx := ctxOf(st.c)
+	sent := st.events
+	young, err := st.server.Store.LastChange(ctx, st.user)
+	if err != nil {
+		return st.idle() // the store is away; the next round may find it
+	}
+	if err := st.drain(); err != nil {
+		return err
+	}
+	if st.events != sent {
+		return nil
+	}
+	if time.Since(st.feed.Since().Time()) > time.Hour {
+		st.feed.Reset(young)
+	}
+	return st.idle()
+}
+
+// drain sends what the journal has after the last event.
+func (st *stream) drain() error {
 	for {
-		changes, _, err := st.server.Store.Changes(ctxOf(st.c), st.user, st.last, streamRows)
-		if mail.IsCode(err, mail.CodeUnavailable) {
+		changes, complete, err := st.feed.Next(ctxOf(st.c))
+		switch {
+		case mail.IsCode(err, mail.CodeUnavailable):
+			return nil // the next nudge or silence looks again
+		case err != nil:
+			return st.write("event: error\ndata: replay failed\n\n")
+		case !complete:
+			return st.restart()
+		case len(changes) == 0:
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		if err := st.batch(changes); err != nil || len(changes) < streamRows {
+		if err := st.batch(changes); err != nil {
 			return err
 		}
 	}
+}
+
+// restart goes on from now when entries after the client's position have
+// expired: it tells so, and gives all counters with a position to come back to.
+func (st *stream) restart() error {
+	if err := st.write("event: error\ndata: replay failed\n\n"); err != nil {
+		return err
+	}
+	last, err := st.server.Store.LastChange(ctxOf(st.c), st.user)
+	if err != nil {
+		return nil //nolint:nilerr // away; the next nudge or silence looks again
+	}
+	st.last = last
+	st.feed.Reset(last)
+	return st.counters(func(mail.ID) bool { return true })
 }
 
 // batch sends changes, then the counters of the mailboxes whose numbers moved.
 func (st *stream) batch(changes []mail.Change) error {
-	counted := map[mail.ID]bool{}
-	var order []mail.ID
+	moved := map[mail.ID]bool{}
 	for _, ch := range changes {
+		if !st.floor.IsZero() && bytes.Compare(ch.ID[:], st.floor[:]) <= 0 {
+			continue
+		}
 		if err := st.event(eventOf(ch), ch.ID); err != nil {
 			return err
 		}
 		st.last = ch.ID
-		moves := ch.Command == mail.CommandExists || ch.Command == mail.CommandExpunge ||
-			ch.Command == mail.CommandFetch && ch.UnseenChange
-		if moves && !counted[ch.Mailbox] {
-			counted[ch.Mailbox] = true
-			order = append(order, ch.Mailbox)
+		if ch.Command == mail.CommandExists || ch.Command == mail.CommandExpunge ||
+			ch.Command == mail.CommandFetch && ch.UnseenChange {
+			moved[ch.Mailbox] = true
 		}
 	}
-	if len(order) == 0 {
+	if len(moved) == 0 {
 		return nil
 	}
+	return st.counters(func(id mail.ID) bool { return moved[id] })
+}
+
+// counters sends the counters of mailboxes.
+func (st *stream) counters(of func(mail.ID) bool) error {
 	boxes, err := st.server.Store.Mailboxes(ctxOf(st.c), st.user)
 	if err != nil {
 		return err
 	}
 	for _, b := range boxes {
-		if !counted[b.ID] {
+		if !of(b.ID) {
 			continue
 		}
 		body := map[string]any{"command": "COUNTERS", "mailbox": b.ID.String(), "total": b.Total, "unseen": b.Unseen}
@@ -195,7 +250,7 @@ func eventOf(ch mail.Change) map[string]any {
 			out["thread"] = ch.Thread.String()
 		}
 		if ch.Command == mail.CommandFetch {
-			out["flags"] = ch.Flags
+			out["flags"] = append([]mail.Flag{}, ch.Flags...)
 		}
 		if ch.Command == mail.CommandExists && !ch.InternalDate.IsZero() {
 			out["idate"] = stamp(ch.InternalDate)
@@ -224,7 +279,7 @@ func (st *stream) event(body map[string]any, id mail.ID) error {
 		fmt.Fprintf(&b, "id: %s\n", id)
 	}
 	b.WriteByte('\n')
-	st.sent = true
+	st.events++
 	return st.write(b.String())
 }
 

@@ -2,7 +2,7 @@ package api
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"math"
 	"net/http"
 	"slices"
@@ -33,14 +33,21 @@ func (s *server) createUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	n, password := s.newUser(p)
+	n, secret := s.newUser(p), password(p)
 	if err := p.finish(); err != nil {
+		return err
+	}
+	if err := secret.check(&n); err != nil {
 		return err
 	}
 	if err := s.may(c, "create", "users", mail.ID{}); err != nil {
 		return err
 	}
-	u, err := s.Accounts.Create(ctxOf(c), n, password)
+	plain, err := secret.into(&n)
+	if err != nil {
+		return createFailed(err, n.Username)
+	}
+	u, err := s.Accounts.Create(ctxOf(c), n, plain)
 	if err != nil {
 		return createFailed(err, n.Username)
 	}
@@ -50,20 +57,24 @@ func (s *server) createUser(c echo.Context) error {
 // createFailed keeps to WildDuck's answer: what the account layer refuses has
 // status 500 there and names the user; the code is what clients look at.
 func createFailed(err error, username string) error {
-	if !mail.IsCode(err, mail.CodeExists) {
-		return err
+	answer := &apiError{
+		status: http.StatusInternalServerError, expected: true, details: map[string]any{"username": username},
+		code: "UserExistsError", text: "This username already exists",
 	}
-	answer := &apiError{status: http.StatusInternalServerError, code: "UserExistsError", text: "This username already exists"}
 	var me *mail.Error
-	if asMail(err, &me) && me.Field == "address" {
+	switch {
+	case errors.Is(err, errHash):
+		answer.code, answer.text = "HashError", "The password hash is in no known format"
+	case !mail.IsCode(err, mail.CodeExists):
+		return err
+	case errors.As(err, &me) && me.Field == "address":
 		answer.code, answer.text = "AddressExistsError", "This email address already exists"
 	}
-	answer.details = map[string]any{"username": username}
 	return answer
 }
 
 // newUser reads the account's fields.
-func (s *server) newUser(p *params) (store.NewUser, string) {
+func (s *server) newUser(p *params) store.NewUser {
 	n := store.NewUser{
 		Username: p.username("username"), Name: p.text("name", false, 256),
 		NoAddress: p.yes("emptyAddress", false), Language: p.text("language", false, 20),
@@ -80,15 +91,25 @@ func (s *server) newUser(p *params) (store.NewUser, string) {
 		UploadSentMessages: p.yes("uploadSentMessages", false),
 		MailboxNames:       mailboxNames(p), FeatureFlags: featureFlags(p),
 		EncryptMessages: p.yes("encryptMessages", false), EncryptForwarded: p.yes("encryptForwarded", false),
-		PublicKey: p.text("pubKey", false, 1<<20),
+		PublicKey: publicKey(p),
 	}
 	if _, ok := p.get("spamLevel"); ok {
 		level := int(p.number("spamLevel", false, 0, 100, 50))
 		n.SpamLevel = &level
 	}
 	s.address(p, &n)
-	s.refuseLater(p)
-	return n, s.password(p, &n)
+	refuseLater(p)
+	p.session()
+	return n
+}
+
+// publicKey is kept for the release that encrypts with it.
+func publicKey(p *params) string {
+	key := strings.TrimSpace(p.text("pubKey", false, 1<<20))
+	if key != "" && !strings.HasPrefix(key, "-----BEGIN PGP PUBLIC KEY BLOCK-----") {
+		p.blame("pubKey", "fails to match the required pattern: /^-----BEGIN PGP PUBLIC KEY BLOCK-----/")
+	}
+	return key
 }
 
 // address reads the main address, by default made of the user name.
@@ -106,44 +127,68 @@ func (s *server) address(p *params, n *store.NewUser) {
 	}
 }
 
-// password reads the password: text, or false for an account without one. A
-// hashed one is taken over as it is.
-func (s *server) password(p *params, n *store.NewUser) string {
-	hashed, temporary := p.yes("hashedPassword", false), p.yes("requirePasswordChange", false)
-	p.yes("allowUnsafe", true)
-	v, ok := p.get("password")
-	if !ok {
+// secret is the password of POST /users: text or a hash, "" for none.
+type secret struct {
+	text                    string
+	hashed, temporary, safe bool
+}
+
+// errHash says that a hash is in no known format.
+var errHash = errors.New("unknown hash format")
+
+// password reads the password: text, or false for an account without one.
+func password(p *params) secret {
+	x := secret{
+		hashed: p.yes("hashedPassword", false), temporary: p.yes("requirePasswordChange", false),
+		safe: !p.yes("allowUnsafe", true),
+	}
+	switch v, ok := p.get("password"); {
+	case !ok:
 		p.blame("password", "is required")
-		return ""
-	}
-	if v == false || v == "" {
-		return ""
-	}
-	password := p.text("password", true, 256)
-	switch {
-	case hashed && !account.KnownHash(password):
-		p.blame("password", "is not in a known hash format")
-	case hashed && temporary:
-		n.TempPasswordHash = password
-	case hashed:
-		n.PasswordHash = password
-	case temporary:
-		hash, err := account.HashPassword(password)
-		if err != nil {
-			p.blame("password", "cannot be hashed")
-		}
-		n.TempPasswordHash = hash
+	case v == false || v == "":
 	default:
-		return password
+		x.text = p.text("password", true, 256)
 	}
-	return ""
+	return x
+}
+
+// check refuses, when asked to, a password that is easily guessed.
+func (x secret) check(n *store.NewUser) error {
+	if !x.safe || x.hashed || x.text == "" || account.CheckPassword(x.text, n.Username, n.Name, n.Address) == nil {
+		return nil
+	}
+	return &apiError{status: http.StatusForbidden, code: "InsecurePasswordError", text: "The password is too easy to guess"}
+}
+
+// into sets a hash, taken over as it is, or a temporary password, and gives
+// the plain one that is still to be hashed.
+func (x secret) into(n *store.NewUser) (plain string, err error) {
+	hash := x.text
+	switch {
+	case x.text == "":
+		return "", nil
+	case x.hashed && !account.KnownHash(x.text):
+		return "", errHash
+	case !x.hashed && !x.temporary:
+		return x.text, nil
+	case !x.hashed:
+		if hash, err = account.HashPassword(x.text); err != nil {
+			return "", err
+		}
+	}
+	if x.temporary {
+		n.TempPasswordHash = hash
+	} else {
+		n.PasswordHash = hash
+	}
+	return "", nil
 }
 
 // refuseLater answers honestly for what a later release brings: taking the
 // value and doing nothing would lose mail or secrecy.
-func (s *server) refuseLater(p *params) {
+func refuseLater(p *params) {
 	for _, key := range []string{"targets", "mtaRelay"} {
-		if v, ok := p.get(key); ok && v != "" && len(p.list(key)) > 0 {
+		if len(p.list(key)) > 0 {
 			p.blame(key, "is not supported by this version: forwarding is not served yet")
 		}
 	}
@@ -152,7 +197,9 @@ func (s *server) refuseLater(p *params) {
 			p.blame(key, "is not supported by this version: encryption at rest is not served yet")
 		}
 	}
-	p.yes("addTagsToAddress", false)
+	if p.yes("addTagsToAddress", false) {
+		p.blame("addTagsToAddress", "is not supported by this version")
+	}
 }
 
 func (s *server) count(p *params, key string) int {
@@ -206,7 +253,10 @@ func featureFlags(p *params) map[string]bool {
 		if key != "indexing" {
 			p.blame("featureFlags,"+key, "is not allowed")
 		}
-		out[key] = fmt.Sprint(v) == "true"
+		inner := params{values: map[string]any{key: v}, used: map[string]bool{}}
+		if out[key] = inner.yes(key, false); len(inner.wrong) > 0 {
+			p.blame("featureFlags,"+key, "must be a boolean")
+		}
 	}
 	return out
 }
@@ -217,7 +267,8 @@ func (s *server) getUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	id := s.userParam(c, p)
+	id := p.id("user", true)
+	p.session()
 	if err := p.finish(); err != nil {
 		return err
 	}

@@ -2,40 +2,40 @@ package api
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/eidermail/eider/mail/store"
 )
 
 // userJSON is the answer of GET /users/:user.
 type userJSON struct {
-	Success           bool            `json:"success"`
-	ID                string          `json:"id"`
-	Username          string          `json:"username"`
-	Name              string          `json:"name"`
-	Address           string          `json:"address"`
-	Language          string          `json:"language,omitempty"`
-	Retention         int64           `json:"retention,omitempty"`
-	Enabled2FA        []string        `json:"enabled2fa"`
-	Autoreply         bool            `json:"autoreply"`
-	EncryptMessages   bool            `json:"encryptMessages"`
-	EncryptForwarded  bool            `json:"encryptForwarded"`
-	PubKey            string          `json:"pubKey"`
-	SpamLevel         int             `json:"spamLevel"`
-	KeyInfo           bool            `json:"keyInfo"`
-	MetaData          json.RawMessage `json:"metaData"`
-	InternalData      json.RawMessage `json:"internalData,omitempty"`
-	Targets           []string        `json:"targets"`
-	MTARelay          string          `json:"mtaRelay,omitempty"`
-	Limits            limitsJSON      `json:"limits"`
-	Tags              []string        `json:"tags,omitempty"`
-	FromWhitelist     []string        `json:"fromWhitelist"`
-	FeatureFlags      map[string]bool `json:"featureFlags"`
-	DisabledScopes    []string        `json:"disabledScopes,omitempty"`
-	HasPasswordSet    bool            `json:"hasPasswordSet"`
-	Activated         bool            `json:"activated"`
-	Disabled          bool            `json:"disabled"`
-	Suspended         bool            `json:"suspended"`
-	UploadSentMessage bool            `json:"uploadSentMessages"`
+	Success          bool            `json:"success"`
+	ID               string          `json:"id"`
+	Username         string          `json:"username"`
+	Name             string          `json:"name"`
+	Address          string          `json:"address"`
+	Language         string          `json:"language,omitempty"`
+	Retention        int64           `json:"retention,omitempty"`
+	Enabled2FA       []string        `json:"enabled2fa"`
+	Autoreply        bool            `json:"autoreply"`
+	EncryptMessages  bool            `json:"encryptMessages"`
+	EncryptForwarded bool            `json:"encryptForwarded"`
+	PubKey           string          `json:"pubKey"`
+	SpamLevel        int             `json:"spamLevel"`
+	KeyInfo          bool            `json:"keyInfo"`
+	MetaData         json.RawMessage `json:"metaData"`
+	InternalData     json.RawMessage `json:"internalData,omitempty"`
+	Targets          []string        `json:"targets"`
+	MTARelay         string          `json:"mtaRelay,omitempty"`
+	Limits           limitsJSON      `json:"limits"`
+	Tags             *[]string       `json:"tags,omitempty"`
+	FromWhitelist    []string        `json:"fromWhitelist"`
+	FeatureFlags     map[string]bool `json:"featureFlags"`
+	DisabledScopes   *[]string       `json:"disabledScopes,omitempty"`
+	HasPasswordSet   bool            `json:"hasPasswordSet"`
+	Activated        bool            `json:"activated"`
+	Disabled         bool            `json:"disabled"`
+	Suspended        bool            `json:"suspended"`
 }
 
 type limitsJSON struct {
@@ -75,10 +75,9 @@ func userView(a store.Account) userJSON {
 		Enabled2FA: orEmpty(a.Enabled2FA), Autoreply: a.Autoreply,
 		EncryptMessages: a.EncryptMessages, EncryptForwarded: a.EncryptForwarded, PubKey: a.PublicKey,
 		SpamLevel: a.SpamLevel, MetaData: jsonObject(a.MetaData), InternalData: jsonObject(a.InternalData),
-		Targets: []string{}, MTARelay: a.MTARelay, Tags: orEmpty(a.Tags), FromWhitelist: orEmpty(a.FromWhitelist),
-		FeatureFlags: a.FeatureFlags, DisabledScopes: orEmpty(a.DisabledScopes),
+		Targets: []string{}, MTARelay: a.MTARelay, Tags: listed(a.Tags), FromWhitelist: orEmpty(a.FromWhitelist),
+		FeatureFlags: a.FeatureFlags, DisabledScopes: listed(a.DisabledScopes),
 		HasPasswordSet: a.HasPassword, Activated: a.Activated, Disabled: a.Disabled, Suspended: a.Suspended,
-		UploadSentMessage: a.UploadSentMessages,
 	}
 	for _, t := range a.Targets {
 		u.Targets = append(u.Targets, t.Value)
@@ -91,7 +90,7 @@ func userView(a store.Account) userJSON {
 
 // jsonObject gives stored JSON text, {} when there is none or it is damaged.
 func jsonObject(text string) json.RawMessage {
-	if text == "" || !json.Valid([]byte(text)) {
+	if text = strings.TrimSpace(text); !strings.HasPrefix(text, "{") || !json.Valid([]byte(text)) {
 		return json.RawMessage("{}")
 	}
 	return json.RawMessage(text)
@@ -102,4 +101,10 @@ func orEmpty(s []string) []string {
 		return []string{}
 	}
 	return s
+}
+
+// listed is a list that is shown even when it is empty, and left out when nil.
+func listed(s []string) *[]string {
+	s = orEmpty(s)
+	return &s
 }

@@ -8,9 +8,20 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/store"
 )
 
-// frame is what the server says. Op is new, flags, gone, counters, resync or at.
+// What a frame tells.
+const (
+	opNew      = "new"
+	opFlags    = "flags"
+	opGone     = "gone"
+	opCounters = "counters"
+	opResync   = "resync"
+	opAt       = "at"
+)
+
+// frame is what the server says.
 type frame struct {
 	Op      string `json:"op"`
 	Mailbox string `json:"mailbox,omitempty"`
@@ -35,12 +46,31 @@ type counter struct {
 	Unseen int    `json:"unseen"`
 }
 
+// place names a message. An id would not do: a moved message keeps it.
+type place struct {
+	mailbox mail.ID
+	uid     mail.UID
+}
+
+// digest is a run of changes, the last of each message.
+type digest struct {
+	// order lists the places as they came up first.
+	order []place
+	last  map[place]mail.Command
+	// arrived holds the places with an EXISTS.
+	arrived map[place]bool
+	// counted tells that counters may have moved, folders that the sidebar
+	// changed its shape.
+	counted, folders bool
+}
+
 // catchUp sends what the journal holds after the tab's position.
 func (t *tab) catchUp(ctx context.Context) error {
-	if t.since.IsZero() {
-		return t.begin(ctx)
+	if t.feed == nil {
+		// The first question is still to come.
+		return nil
 	}
-	changes, complete, err := t.live.Store.Changes(ctx, t.user, t.since, maxReplay)
+	changes, complete, err := t.news(ctx)
 	if mail.IsCode(err, mail.CodeUnavailable) {
 		// The next look will do.
 		return nil
@@ -48,115 +78,168 @@ func (t *tab) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !complete {
+	if !complete || len(changes) > maxReplay {
 		return t.resync(ctx)
 	}
 	if len(changes) == 0 {
 		return nil
 	}
-	frames, counted, err := t.frames(ctx, changes)
+	d := t.digest(changes)
+	if d.folders {
+		return t.resync(ctx)
+	}
+	frames, fits, err := t.frames(ctx, d)
 	if err != nil {
 		return err
 	}
-	last := changes[len(changes)-1].ID
-	if counted {
-		c, err := t.counters(ctx)
-		if err != nil {
-			return err
-		}
-		frames = append(frames, c)
+	if !fits {
+		return t.resync(ctx)
 	}
-	if len(frames) == 0 {
-		frames = []frame{{Op: "at"}}
-	}
-	frames[len(frames)-1].ID = last.String()
+	// The position comes last: a tab that loses the rest asks for all of it again.
+	frames[len(frames)-1].ID = t.feed.Since().String()
 	for _, f := range frames {
 		if err := t.send(f); err != nil {
 			return err
 		}
 	}
-	t.since = last
 	return nil
 }
 
-// begin is for an account whose journal was empty when the page was made: its
-// first change is not behind a position, so the tab loads itself.
-func (t *tab) begin(ctx context.Context) error {
-	last, err := t.live.Store.LastChange(ctx, t.user)
-	if err != nil || last.IsZero() {
-		return err
+// news reads the feed to its end, or past what is sent one by one.
+func (t *tab) news(ctx context.Context) (out []mail.Change, complete bool, err error) {
+	for len(out) <= maxReplay {
+		changes, complete, err := t.feed.Next(ctx)
+		if err != nil || !complete {
+			return nil, complete, err
+		}
+		if len(changes) == 0 {
+			break
+		}
+		out = append(out, changes...)
 	}
-	return t.resync(ctx)
+	return out, true, nil
 }
 
-// resync tells the tab to load its parts anew, and goes on from here.
+// resync tells the tab to load its parts anew, and goes on from here. What the
+// new feed tells at once is in the store already, where the tab will find it.
 func (t *tab) resync(ctx context.Context) error {
 	last, err := t.live.Store.LastChange(ctx, t.user)
 	if err != nil {
 		return err
 	}
-	t.since = last
-	return t.send(frame{Op: "resync", ID: last.String()})
-}
-
-// frames turns changes into frames, the later change of a message standing for
-// the earlier ones. counted tells that counters may have moved.
-func (t *tab) frames(ctx context.Context, changes []mail.Change) (out []frame, counted bool, err error) {
-	last := map[mail.ID]int{}
-	for i, ch := range changes {
-		if !ch.Message.IsZero() {
-			last[ch.Message] = i
+	t.begin(last)
+	for {
+		changes, complete, err := t.feed.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if !complete || len(changes) == 0 {
+			break
 		}
 	}
-	arrived := map[mail.ID]bool{}
-	for i, ch := range changes {
+	return t.send(frame{Op: opResync, ID: t.feed.Since().String()})
+}
+
+// digest keeps of each message what happened to it last.
+func (t *tab) digest(changes []mail.Change) digest {
+	d := digest{last: map[place]mail.Command{}, arrived: map[place]bool{}}
+	for i := range changes {
+		ch := &changes[i]
+		at := place{ch.Mailbox, ch.UID}
 		switch ch.Command {
-		case mail.CommandExists:
-			counted, arrived[ch.Message] = true, true
-			if j := last[ch.Message]; changes[j].Command == mail.CommandExpunge {
-				continue
+		case mail.CommandExists, mail.CommandExpunge, mail.CommandFetch:
+			if _, known := d.last[at]; !known {
+				d.order = append(d.order, at)
 			}
-			if out, err = t.appendNew(ctx, out, ch); err != nil {
+			d.last[at] = ch.Command
+			d.arrived[at] = d.arrived[at] || ch.Command == mail.CommandExists
+			d.counted = d.counted || ch.Command != mail.CommandFetch || ch.UnseenChange
+		case mail.CommandCreate, mail.CommandRename, mail.CommandDelete:
+			// What the tab was told of, or loaded with its page, is no news.
+			d.folders = d.folders || string(ch.ID[:]) > string(t.from[:])
+		}
+	}
+	return d
+}
+
+// frames words a digest. There is at least one. It does not fit when the view
+// would get more new rows than a page has.
+func (t *tab) frames(ctx context.Context, d digest) (out []frame, fits bool, err error) {
+	rows, fits, err := t.rows(ctx, d)
+	if err != nil || !fits {
+		return nil, fits, err
+	}
+	for _, at := range d.order {
+		f := frame{Mailbox: at.mailbox.String(), UID: uint32(at.uid)}
+		row, here := rows[at]
+		switch {
+		case d.last[at] == mail.CommandExpunge:
+			f.Op = opGone
+			out = append(out, f)
+			continue
+		case !here:
+			// In another view, or gone by now; that is told with its own change.
+			continue
+		}
+		if d.arrived[at] {
+			f.Op = opNew
+			if f.HTML, err = t.live.Row(ctx, t.c, row, t.view); err != nil {
 				return nil, false, err
 			}
-		case mail.CommandExpunge:
-			counted = true
-			if !arrived[ch.Message] {
-				out = append(out, frame{Op: "gone", Mailbox: ch.Mailbox.String(), UID: uint32(ch.UID)})
-			}
-		case mail.CommandFetch:
-			counted = counted || ch.UnseenChange
-			// A row that arrived in this batch was rendered with its flags as they are now.
-			if last[ch.Message] == i && !arrived[ch.Message] {
-				out = append(out, frame{Op: "flags", Mailbox: ch.Mailbox.String(), UID: uint32(ch.UID), Flags: &flags{
-					Seen: mail.HasFlag(ch.Flags, mail.FlagSeen), Flagged: mail.HasFlag(ch.Flags, mail.FlagFlagged),
-				}})
-			}
-		case mail.CommandCreate, mail.CommandRename, mail.CommandDelete:
-			// The sidebar changes shape; the tab fetches it.
-			out = append(out, frame{Op: "resync"})
+			out = append(out, f)
+			f.HTML = ""
 		}
+		// Also for a new row: the tab may have had it, from when it loaded.
+		f.Op = opFlags
+		f.Flags = &flags{Seen: row.Has(mail.FlagSeen), Flagged: row.Has(mail.FlagFlagged)}
+		out = append(out, f)
 	}
-	return out, counted, nil
+	if d.counted {
+		c, err := t.counters(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		out = append(out, c)
+	}
+	if len(out) == 0 {
+		out = []frame{{Op: opAt}}
+	}
+	return out, true, nil
 }
 
-// appendNew renders a message that came into the view.
-func (t *tab) appendNew(ctx context.Context, out []frame, ch mail.Change) ([]frame, error) {
-	if ch.Mailbox != t.view.ID {
-		return out, nil
+// rows reads the messages of the digest that a tab can show: all of the view's,
+// and those with changed flags elsewhere, which a conversation may show.
+func (t *tab) rows(ctx context.Context, d digest) (map[place]*mail.Message, bool, error) {
+	wanted := map[mail.ID][]mail.UID{}
+	fresh := 0
+	for _, at := range d.order {
+		inView := at.mailbox == t.view.ID
+		if d.last[at] == mail.CommandExpunge || d.arrived[at] && !inView {
+			continue
+		}
+		if d.arrived[at] {
+			fresh++
+		}
+		wanted[at.mailbox] = append(wanted[at.mailbox], at.uid)
 	}
-	row, err := t.live.Store.Row(ctx, t.user, ch.Mailbox, ch.UID)
-	if mail.IsCode(err, mail.CodeNoMessage) {
-		return out, nil
+	if fresh > maxRows {
+		return nil, false, nil
 	}
-	if err != nil {
-		return nil, err
+	out := map[place]*mail.Message{}
+	for box, uids := range wanted {
+		for len(uids) > 0 {
+			n := min(len(uids), store.MaxPage)
+			list, err := t.live.Store.Rows(ctx, store.Selection{User: t.user, Mailbox: box, UIDs: uids[:n]})
+			if err != nil {
+				return nil, false, err
+			}
+			for i := range list {
+				out[place{box, list[i].UID}] = &list[i]
+			}
+			uids = uids[n:]
+		}
 	}
-	html, err := t.live.Row(ctx, t.c, &row, t.view)
-	if err != nil {
-		return nil, err
-	}
-	return append(out, frame{Op: "new", Mailbox: ch.Mailbox.String(), UID: uint32(ch.UID), HTML: html}), nil
+	return out, true, nil
 }
 
 // counters reads the numbers of the sidebar.
@@ -165,18 +248,23 @@ func (t *tab) counters(ctx context.Context) (frame, error) {
 	if err != nil {
 		return frame{}, err
 	}
-	f := frame{Op: "counters"}
+	f := frame{Op: opCounters}
 	for _, b := range boxes {
 		f.Mailboxes = append(f.Mailboxes, counter{ID: b.ID.String(), Total: b.Total, Unseen: b.Unseen})
 	}
 	return f, nil
 }
 
+// send writes one frame. A tab that takes none for writeTimeout is left.
 func (t *tab) send(f frame) error {
 	data, err := json.Marshal(f)
 	if err != nil {
 		return err
 	}
-	_ = t.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	wait := writeTimeout
+	if t.live.stop.Err() != nil {
+		wait = stopWait
+	}
+	_ = t.conn.SetWriteDeadline(time.Now().Add(wait))
 	return t.conn.WriteMessage(websocket.TextMessage, data)
 }

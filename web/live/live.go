@@ -7,8 +7,12 @@
 // nothing: the next look at the journal finds it. When the journal does not
 // reach back far enough the tab is told to load itself anew.
 //
+// A change may be told twice, and rows and flags are read when they are told.
+// So a frame never undoes a later one, and the tab may take it at any time.
+//
 // Goroutines: each socket has two, a reader (the handler's own) and a follower
-// that owns all writing. The reader ends the follower and waits for it.
+// that owns all writing. The reader ends the follower and waits for it; Stop
+// waits for the readers.
 package live
 
 import (
@@ -16,11 +20,9 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -44,10 +46,20 @@ const (
 	firstFrame = 10 * time.Second
 	// poll is the look at the journal without a nudge: signals may be away.
 	poll = 30 * time.Second
-	// maxSockets bounds the sockets of this process.
+	// stopWait is how long a slow tab may hold up Stop.
+	stopWait = time.Second
+	// maxSockets bounds the sockets of this process, maxPerUser those of one
+	// account.
 	maxSockets = 50_000
-	// maxReplay is changes sent one by one; after more the tab reloads.
+	maxPerUser = 100
+	// maxReplay is changes sent one by one, maxRows new rows; after more the
+	// tab reloads, whose list is no longer than that.
 	maxReplay = 500
+	maxRows   = 50
+	// maxQuestions is frames of a tab in questionTime. People switch views
+	// slower.
+	maxQuestions = 60
+	questionTime = 10 * time.Second
 )
 
 // Options are what the sockets work with.
@@ -58,8 +70,7 @@ type Options struct {
 	Guard *session.Guard
 	// Key signs the tokens of the first frame.
 	Key []byte
-	// Row renders a list row as the page does. use is the templates' word for
-	// the mailbox's role.
+	// Row renders a list row as the page of the mailbox does.
 	Row func(ctx context.Context, c echo.Context, m *mail.Message, box mail.Mailbox) (string, error)
 	// Check tells whether the session still holds.
 	Check func(ctx context.Context, secret string) error
@@ -69,18 +80,25 @@ type Options struct {
 type Live struct {
 	Options
 	upgrader websocket.Upgrader
-	open     atomic.Int64
 	stop     context.Context
 	stopAll  context.CancelFunc
+
+	mu      sync.Mutex
+	stopped bool
+	open    int64
+	users   map[mail.ID]int
+	// tabs counts the handlers under way.
+	tabs sync.WaitGroup
 }
 
 // New makes the server side.
 func New(o Options) *Live {
-	l := &Live{Options: o}
+	l := &Live{Options: o, users: map[mail.ID]int{}}
 	l.stop, l.stopAll = context.WithCancel(context.Background())
 	l.upgrader = websocket.Upgrader{
-		ReadBufferSize: 1 << 10, WriteBufferSize: 4 << 10,
-		// The guard has compared the exact Origin; gorilla's own check ignores the scheme.
+		ReadBufferSize: 1 << 10, WriteBufferSize: 4 << 10, WriteBufferPool: &sync.Pool{},
+		HandshakeTimeout: firstFrame,
+		// The handler has compared the exact Origin; gorilla's own check ignores the scheme.
 		CheckOrigin: func(*http.Request) bool { return true },
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, _ error) {
 			http.Error(w, http.StatusText(status), status)
@@ -96,19 +114,47 @@ func (l *Live) Token(sessionID string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:18])
 }
 
-// Stop ends every socket; the tabs come back to another instance.
-func (l *Live) Stop() { l.stopAll() }
+// Stop ends every socket and waits for their goroutines; the tabs come back to
+// another instance. New ones are refused.
+func (l *Live) Stop() {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+	l.stopAll()
+	l.tabs.Wait()
+}
 
 // Open is the count of sockets.
-func (l *Live) Open() int64 { return l.open.Load() }
+func (l *Live) Open() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open
+}
 
-// question is what a tab says: the view it shows and the last change it saw.
-type question struct {
-	View struct {
-		Mailbox string `json:"mailbox"`
-	} `json:"view"`
-	Since string `json:"since"`
-	Token string `json:"token"`
+// enter counts a socket in, or says with a status why not.
+func (l *Live) enter(user mail.ID) (status int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.stopped || l.open >= maxSockets:
+		return http.StatusServiceUnavailable
+	case l.users[user] >= maxPerUser:
+		return http.StatusTooManyRequests
+	}
+	l.open++
+	l.users[user]++
+	l.tabs.Add(1)
+	return 0
+}
+
+func (l *Live) leave(user mail.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	if l.users[user]--; l.users[user] == 0 {
+		delete(l.users, user)
+	}
+	l.tabs.Done()
 }
 
 // Handle answers GET /live. Cross-site sockets are refused before the upgrade:
@@ -121,54 +167,23 @@ func (l *Live) Handle(c echo.Context) error {
 	if s == nil {
 		return echo.ErrUnauthorized
 	}
-	if l.open.Add(1) > maxSockets {
-		l.open.Add(-1)
-		return echo.NewHTTPError(http.StatusServiceUnavailable)
+	if status := l.enter(s.User.ID); status != 0 {
+		return c.NoContent(status)
 	}
-	defer l.open.Add(-1)
+	defer l.leave(s.User.ID)
 	conn, err := l.upgrader.Upgrade(c.Response(), c.Request(), nil)
 	if err != nil {
 		return nil //nolint:nilerr // the upgrader has answered
 	}
 	defer func() { _ = conn.Close() }()
+	t := &tab{
+		live: l, conn: conn, c: c, user: s.User.ID, secret: l.Guard.Secret(c), questions: make(chan question, 1),
+	}
 	conn.SetReadLimit(maxFrame)
-	t := &tab{live: l, conn: conn, c: c, user: s.User.ID, secret: l.Guard.Secret(c)}
-	if !t.first(l.Token(s.ID)) {
-		return nil
+	// A tab that neither reads nor writes must not hold up the end.
+	defer context.AfterFunc(l.stop, t.hurry)()
+	if t.first(l.Token(s.ID)) {
+		t.serve()
 	}
-	t.serve()
 	return nil
-}
-
-// first reads the first frame, which proves that a page of ours opened the socket.
-func (t *tab) first(token string) bool {
-	_ = t.conn.SetReadDeadline(time.Now().Add(firstFrame))
-	q, err := t.read()
-	if err != nil {
-		return false
-	}
-	if !hmac.Equal([]byte(q.Token), []byte(token)) {
-		t.close(websocket.ClosePolicyViolation, "token")
-		return false
-	}
-	t.questions = make(chan question, 1)
-	t.questions <- q
-	return true
-}
-
-// read takes one frame.
-func (t *tab) read() (q question, err error) {
-	kind, data, err := t.conn.ReadMessage()
-	if err != nil {
-		return q, err
-	}
-	if kind != websocket.TextMessage {
-		return q, errors.New("not a text frame")
-	}
-	return q, json.Unmarshal(data, &q)
-}
-
-func (t *tab) close(code int, text string) {
-	_ = t.conn.WriteControl(websocket.CloseMessage,
-		websocket.FormatCloseMessage(code, text), time.Now().Add(writeTimeout))
 }

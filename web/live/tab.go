@@ -2,6 +2,9 @@ package live
 
 import (
 	"context"
+	"crypto/hmac"
+	"encoding/json"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -11,7 +14,17 @@ import (
 
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/notify"
+	"github.com/eidermail/eider/mail/store"
 )
+
+// question is what a tab says: the view it shows and the last change it saw.
+type question struct {
+	View struct {
+		Mailbox string `json:"mailbox"`
+	} `json:"view"`
+	Since string `json:"since"`
+	Token string `json:"token"`
+}
 
 // tab is one open socket.
 type tab struct {
@@ -24,9 +37,57 @@ type tab struct {
 	// holds one; a newer question replaces an unread one.
 	questions chan question
 
-	// The follower's own: the view and the journal position.
-	view  mail.Mailbox
-	since mail.ID
+	// The follower's own: the view, and the journal; nil before the first question.
+	view mail.Mailbox
+	feed *store.Feed
+	// from is where the feed began: what the tab has seen already.
+	from mail.ID
+}
+
+var (
+	errKind  = errors.New("not a text frame")
+	errFlood = errors.New("too many frames")
+)
+
+// hurry bounds what a stopping server waits for.
+func (t *tab) hurry() {
+	_ = t.conn.NetConn().SetDeadline(time.Now().Add(stopWait))
+}
+
+// first reads the first frame, which proves that a page of ours opened the socket.
+func (t *tab) first(token string) bool {
+	t.deadline(firstFrame)
+	q, err := t.read()
+	if err != nil {
+		return false
+	}
+	if !hmac.Equal([]byte(q.Token), []byte(token)) {
+		t.close(websocket.ClosePolicyViolation, "token")
+		return false
+	}
+	t.questions <- q
+	return true
+}
+
+// read takes one frame.
+func (t *tab) read() (q question, err error) {
+	kind, data, err := t.conn.ReadMessage()
+	if err != nil {
+		return q, err
+	}
+	if kind != websocket.TextMessage {
+		return q, errKind
+	}
+	return q, json.Unmarshal(data, &q)
+}
+
+// deadline bounds the wait for the tab's next sign of life, and for nothing at
+// all once the server stops.
+func (t *tab) deadline(d time.Duration) {
+	if t.live.stop.Err() != nil {
+		d = min(d, stopWait)
+	}
+	_ = t.conn.SetReadDeadline(time.Now().Add(d))
 }
 
 // serve runs the socket until the tab leaves or the server stops.
@@ -46,15 +107,26 @@ func (t *tab) serve() {
 	follower.Wait()
 }
 
-// listen reads the tab's questions until the connection ends.
+// listen reads the tab's questions until the connection ends. It never waits
+// for the follower.
 func (t *tab) listen() {
 	t.conn.SetPongHandler(func(string) error {
-		return t.conn.SetReadDeadline(time.Now().Add(pongWait))
+		t.deadline(pongWait)
+		return nil
 	})
+	var began time.Time
+	asked := 0
 	for {
-		_ = t.conn.SetReadDeadline(time.Now().Add(pongWait))
+		t.deadline(pongWait)
 		q, err := t.read()
 		if err != nil {
+			return
+		}
+		if now := time.Now(); now.Sub(began) > questionTime {
+			began, asked = now, 0
+		}
+		if asked++; asked > maxQuestions {
+			t.close(websocket.ClosePolicyViolation, errFlood.Error())
 			return
 		}
 		select {
@@ -98,23 +170,23 @@ func (t *tab) follow(ctx context.Context, sub *notify.Subscription) {
 
 // failed logs what was not the tab's leaving.
 func (t *tab) failed(ctx context.Context, err error) {
-	if ctx.Err() != nil || websocket.IsUnexpectedCloseError(err) || mail.CodeOf(err) != mail.CodeInternal {
+	var e *mail.Error
+	if ctx.Err() != nil || !errors.As(err, &e) || e.Code != mail.CodeInternal {
 		return
 	}
-	t.live.Log.LogAttrs(ctx, slog.LevelDebug, "live socket ended", slog.Any("error", err))
+	t.live.Log.LogAttrs(ctx, slog.LevelError, "live socket ended", slog.Any("error", err))
 }
 
 // notified acts on a nudge.
 func (t *tab) notified(ctx context.Context, e notify.Event) error {
 	switch e.Kind {
-	case notify.Changed, notify.Resync:
+	case notify.Changed, notify.Drop:
+		// What a deleted mailbox means for the tab is in the journal.
 		return t.catchUp(ctx)
-	case notify.Logout:
-		// The session may be another's: a changed password ends all but the
-		// one that changed it.
+	case notify.Logout, notify.Resync:
+		// The session that ended may be another's: a changed password ends all
+		// but the one that changed it. After Resync a logout may have been missed.
 		return t.recheck(ctx)
-	case notify.Drop:
-		return t.send(frame{Op: "resync"})
 	}
 	return nil
 }
@@ -122,7 +194,7 @@ func (t *tab) notified(ctx context.Context, e notify.Event) error {
 // recheck makes sure that the session still holds, then looks at the journal.
 func (t *tab) recheck(ctx context.Context) error {
 	if err := t.live.Check(ctx, t.secret); err != nil {
-		if code := mail.CodeOf(err); code == mail.CodeUnavailable {
+		if mail.IsCode(err, mail.CodeUnavailable) {
 			return nil
 		}
 		t.close(websocket.ClosePolicyViolation, "signed out")
@@ -131,23 +203,38 @@ func (t *tab) recheck(ctx context.Context) error {
 	return t.catchUp(ctx)
 }
 
-// answer takes over the tab's view and position.
+// answer takes over the tab's view and position. The feed begins anew each
+// time: it tells the last seconds before the position once more, and so what
+// happened while the tab was fetching its new view.
 func (t *tab) answer(ctx context.Context, q question) error {
 	t.view = mail.Mailbox{}
 	if id, err := mail.ParseID(q.View.Mailbox); err == nil {
-		if box, err := t.live.Store.Mailbox(ctx, t.user, id); err == nil {
-			t.view = box
-		}
-	}
-	since, err := mail.ParseID(q.Since)
-	if err != nil || since.IsZero() {
-		// An account without changes yet, or a page without a position: begin here.
-		if since, err = t.live.Store.LastChange(ctx, t.user); err != nil {
+		box, err := t.live.Store.Mailbox(ctx, t.user, id)
+		if err != nil && !mail.IsCode(err, mail.CodeNoMailbox) {
 			return err
 		}
-		t.since = since
-		return t.send(frame{Op: "at", ID: since.String()})
+		t.view = box
 	}
-	t.since = since
+	if q.Since == "" {
+		// A page without a list, which has nothing to catch up with.
+		last, err := t.live.Store.LastChange(ctx, t.user)
+		if err != nil {
+			return err
+		}
+		t.begin(last)
+		return t.send(frame{Op: opAt, ID: last.String()})
+	}
+	// What is no id is a position that the journal does not reach.
+	since, _ := mail.ParseID(q.Since)
+	t.begin(since)
 	return t.catchUp(ctx)
+}
+
+func (t *tab) begin(since mail.ID) {
+	t.from, t.feed = since, t.live.Store.Follow(t.user, since)
+}
+
+func (t *tab) close(code int, text string) {
+	_ = t.conn.WriteControl(websocket.CloseMessage,
+		websocket.FormatCloseMessage(code, text), time.Now().Add(stopWait))
 }

@@ -2,7 +2,6 @@ package webmail
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,9 +18,9 @@ import (
 // room above is for a script that selects over several.
 const maxSelected = 1000
 
-// inverse is how an action is undone: messages go back, or flags change back.
+// inverse is how an action on one mailbox is undone: messages go back, or
+// flags change back.
 type inverse struct {
-	Verb string `json:"v"`
 	// From is where the messages are now; To is where they were, zero when
 	// they did not move.
 	From mail.ID    `json:"f"`
@@ -42,8 +41,14 @@ var flagVerbs = map[string]store.FlagChange{
 
 // moveVerbs are the actions that move into a special mailbox.
 var moveVerbs = map[string]mail.SpecialUse{
-	"archive": mail.UseArchive, "junk": mail.UseJunk, "delete": mail.UseTrash,
+	"archive": mail.UseArchive, "junk": mail.UseJunk, verbDelete: mail.UseTrash,
 }
+
+// verbDelete moves to Trash; in Trash it becomes verbForever.
+const (
+	verbDelete  = "delete"
+	verbForever = "forever"
+)
 
 // order is what a form asks for.
 type order struct {
@@ -60,22 +65,33 @@ func (p *pages) act(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	n, undo, err := p.perform(c, o)
+	done, err := p.perform(c, o)
 	if err != nil {
 		return err
 	}
 	if c.Request().Header.Get("Eider-Quiet") != "" {
 		return c.NoContent(http.StatusNoContent)
 	}
-	// A star or a read mark shows in its place; the rest is told in a toast.
-	if _, quiet := flagVerbs[o.verb]; !quiet || n != 1 {
-		toast := templates.Toast{Text: templates.DoneText(p.page(c, "").Lang, o.verb, n), Back: o.back}
-		if undo != nil {
-			toast.Undo = p.putUndo(c, *undo)
+	p.tell(c, o, done)
+	return seeOther(c, o.back)
+}
+
+// tell puts what was done into a toast. A single star or read mark shows in its
+// place and needs no words.
+func (p *pages) tell(c echo.Context, o order, done outcome) {
+	lang := p.lang(c)
+	_, flags := flagVerbs[o.verb]
+	switch {
+	case len(o.refs) == 0:
+		p.putToast(c, templates.Toast{Text: templates.T(lang, "done.none")})
+	case done.n == 0 || flags && done.n == 1:
+	default:
+		toast := templates.Toast{Text: templates.DoneText(lang, done.verb, done.n), Back: o.back}
+		if len(done.undo) > 0 {
+			toast.Undo = p.putUndo(c, done.undo)
 		}
 		p.putToast(c, toast)
 	}
-	return seeOther(c, o.back)
 }
 
 // readOrder reads the form.
@@ -125,48 +141,63 @@ func parseRef(ref string) (mail.ID, mail.UID, error) {
 	return id, mail.UID(n), nil
 }
 
-// perform does the order on each mailbox that it names. The inverse is that of
-// the one mailbox, nil when there were several or nothing can be taken back.
-func (p *pages) perform(c echo.Context, o order) (n int, undo *inverse, err error) {
-	ctx, user := ctxOf(c), userOf(c).ID
-	for box, uids := range o.refs {
-		sel := store.Selection{User: user, Mailbox: box, UIDs: uids}
-		var done int
-		if done, undo, err = p.performOn(ctx, sel, o); err != nil {
-			return n, nil, err
-		}
-		n += done
-	}
-	if len(o.refs) > 1 || n == 0 {
-		undo = nil
-	}
-	return n, undo, nil
+// outcome is what an order did.
+type outcome struct {
+	// n counts messages; verb is what happened to them.
+	n    int
+	verb string
+	// undo takes it back, mailbox by mailbox; empty when that is not possible.
+	undo []inverse
 }
 
+// perform does the order on each mailbox that it names.
+func (p *pages) perform(c echo.Context, o order) (outcome, error) {
+	out := outcome{verb: o.verb}
+	ctx, user := ctxOf(c), userOf(c).ID
+	forever := 0
+	for box, uids := range o.refs {
+		n, undo, err := p.performOn(ctx, store.Selection{User: user, Mailbox: box, UIDs: uids}, o)
+		if err != nil {
+			return out, err
+		}
+		out.n += n
+		switch {
+		case n == 0:
+		case undo == nil:
+			forever += n
+		default:
+			out.undo = append(out.undo, *undo)
+		}
+	}
+	if forever > 0 && forever == out.n {
+		out.verb = verbForever
+	}
+	return out, nil
+}
+
+// performOn does the order in one mailbox. The inverse is nil for what cannot
+// be taken back.
 func (p *pages) performOn(ctx context.Context, sel store.Selection, o order) (int, *inverse, error) {
 	if change, ok := flagVerbs[o.verb]; ok {
 		done, err := p.Store.StoreFlags(ctx, sel, change)
 		return len(done.Changed), &inverse{
-			Verb: o.verb, From: sel.Mailbox, UIDs: done.Changed, Add: change.Remove, Remove: change.Add,
+			From: sel.Mailbox, UIDs: done.Changed, Add: change.Remove, Remove: change.Add,
 		}, err
 	}
 	from, err := p.Store.Mailbox(ctx, sel.User, sel.Mailbox)
 	if err != nil {
 		return 0, nil, err
 	}
-	if o.verb == "delete" && from.SpecialUse == mail.UseTrash {
+	if o.verb == verbDelete && from.SpecialUse == mail.UseTrash {
 		gone, err := p.Store.Expunge(ctx, sel, store.ExpungeOptions{Archive: true})
 		return len(gone), nil, err
 	}
-	to, opts, err := p.destination(ctx, sel.User, o)
-	if err != nil {
+	to, err := p.destination(ctx, sel.User, o)
+	if err != nil || to.ID == from.ID {
 		return 0, nil, err
 	}
-	if to.ID == from.ID {
-		return 0, nil, nil
-	}
-	moved, err := p.Store.Move(ctx, sel, to.ID, opts)
-	undo := &inverse{Verb: o.verb, From: to.ID, To: from.ID, UIDs: make([]mail.UID, len(moved))}
+	moved, err := p.Store.Move(ctx, sel, to.ID, store.MoveOptions{})
+	undo := &inverse{From: to.ID, To: from.ID, UIDs: make([]mail.UID, len(moved))}
 	for i, m := range moved {
 		undo.UIDs[i] = m.To
 	}
@@ -174,46 +205,41 @@ func (p *pages) performOn(ctx context.Context, sel store.Selection, o order) (in
 }
 
 // destination is where a verb moves to.
-func (p *pages) destination(ctx context.Context, user mail.ID, o order) (mail.Mailbox, store.MoveOptions, error) {
+func (p *pages) destination(ctx context.Context, user mail.ID, o order) (mail.Mailbox, error) {
 	if use, ok := moveVerbs[o.verb]; ok {
-		to, err := p.Store.MailboxByUse(ctx, user, use, true)
-		return to, store.MoveOptions{}, err
+		return p.Store.MailboxByUse(ctx, user, use, true)
 	}
 	switch o.verb {
 	case "notjunk":
-		to, err := p.Store.MailboxByPath(ctx, user, mail.Inbox)
-		return to, store.MoveOptions{}, err
+		return p.Store.MailboxByPath(ctx, user, mail.Inbox)
 	case "move":
 		id, err := mail.ParseID(o.to)
 		if err != nil {
-			return mail.Mailbox{}, store.MoveOptions{}, err
+			return mail.Mailbox{}, err
 		}
-		to, err := p.Store.Mailbox(ctx, user, id)
-		return to, store.MoveOptions{}, err
+		return p.Store.Mailbox(ctx, user, id)
 	default:
-		err := &mail.Error{Code: mail.CodeInvalid, Op: "read action", Field: "do", Reason: "format"}
-		return mail.Mailbox{}, store.MoveOptions{}, err
+		return mail.Mailbox{}, &mail.Error{Code: mail.CodeInvalid, Op: "read action", Field: "do", Reason: "format"}
 	}
 }
 
 // undo takes back the last action.
 func (p *pages) undo(c echo.Context) error {
 	back := session.LocalPath(c.FormValue("back"), templates.MailboxURL("inbox"))
-	u, ok := p.takeUndo(c, c.FormValue("token"))
-	lang := p.page(c, "").Lang
-	if !ok {
-		p.putToast(c, templates.Toast{Text: templates.T(lang, "undo.late"), Bad: true})
-		return seeOther(c, back)
-	}
-	if err := p.revert(ctxOf(c), userOf(c).ID, u); err != nil {
-		var me *mail.Error
-		if !errors.As(err, &me) || me.Code != mail.CodeNoMailbox {
+	toast := templates.Toast{Text: templates.DoneText(p.lang(c), "undo", 1)}
+	steps, ok := p.takeUndo(c, c.FormValue("token"))
+	for _, u := range steps {
+		err := p.revert(ctxOf(c), userOf(c).ID, u)
+		if mail.IsCode(err, mail.CodeNoMailbox) {
+			ok = false
+		} else if err != nil {
 			return err
 		}
-		p.putToast(c, templates.Toast{Text: templates.T(lang, "undo.late"), Bad: true})
-		return seeOther(c, back)
 	}
-	p.putToast(c, templates.Toast{Text: templates.DoneText(lang, "undo", 1)})
+	if !ok {
+		toast = templates.Toast{Text: templates.T(p.lang(c), "undo.late"), Bad: true}
+	}
+	p.putToast(c, toast)
 	return seeOther(c, back)
 }
 
@@ -223,6 +249,6 @@ func (p *pages) revert(ctx context.Context, user mail.ID, u inverse) error {
 		_, err := p.Store.StoreFlags(ctx, sel, store.FlagChange{Add: u.Add, Remove: u.Remove})
 		return err
 	}
-	_, err := p.Store.Move(ctx, sel, u.To, store.MoveOptions{Add: u.Add, Remove: u.Remove})
+	_, err := p.Store.Move(ctx, sel, u.To, store.MoveOptions{})
 	return err
 }

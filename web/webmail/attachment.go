@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -66,7 +67,13 @@ func (p *pages) serveAttachment(c echo.Context, user mail.ID, as serving) error 
 		h.Set("Cache-Control", "private, no-store")
 	}
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
-	h.Set("X-Content-Type-Options", "nosniff")
+	if a.DecodedSize >= 0 {
+		h.Set(echo.HeaderContentLength, strconv.FormatInt(a.DecodedSize, 10))
+	}
+	if c.Request().Method == http.MethodHead {
+		h.Set(echo.HeaderContentType, kind)
+		return c.NoContent(http.StatusOK)
+	}
 	return c.Stream(http.StatusOK, kind, body)
 }
 
@@ -83,9 +90,7 @@ func sniff(r *bufio.Reader) string {
 // contentDisposition asks the browser to save under the name, in both forms of
 // RFC 6266 4.3 and appendix D.
 func contentDisposition(name string) string {
-	if name == "" {
-		name = "attachment"
-	}
+	name = fileName(name)
 	plain := strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' || r == '%' {
 			return '_'
@@ -93,6 +98,35 @@ func contentDisposition(name string) string {
 		return r
 	}, name)
 	return `attachment; filename="` + plain + `"; filename*=UTF-8''` + strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
+}
+
+// maxFileName is the longest name of a download, in bytes. File systems take 255.
+const maxFileName = 180
+
+// fileName makes a sender's name harmless: one part of a path, no control or
+// direction characters (which make exe.txt out of txt.exe), not too long. The
+// extension stays.
+func fileName(name string) string {
+	name = strings.ToValidUTF8(name, "_")
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' {
+			return -1
+		}
+		return r
+	}, name)
+	name = strings.Trim(name, " .")
+	if name == "" {
+		return "attachment"
+	}
+	if len(name) <= maxFileName {
+		return name
+	}
+	ext := ""
+	if dot := strings.LastIndexByte(name, '.'); dot > 0 && len(name)-dot <= 16 {
+		ext = name[dot:]
+	}
+	return strings.ToValidUTF8(name[:maxFileName-len(ext)], "") + ext
 }
 
 // raw downloads the message byte for byte.
@@ -114,6 +148,10 @@ func (p *pages) raw(c echo.Context) error {
 	h.Set("Content-Disposition", contentDisposition(c.Param("uid")+".eml"))
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set(echo.HeaderContentLength, strconv.FormatInt(size, 10))
+	if c.Request().Method == http.MethodHead {
+		h.Set(echo.HeaderContentType, "message/rfc822")
+		return c.NoContent(http.StatusOK)
+	}
 	return c.Stream(http.StatusOK, "message/rfc822", r)
 }
 
@@ -198,5 +236,8 @@ func mediaType(given, name string, head []byte) string {
 // isHTML reports a leaf that the sender wrote as HTML.
 func isHTML(n *message.Node) bool {
 	ct := n.ContentType()
+	if d := n.Disposition(); d != nil && d.Type != "" && d.Type != "inline" {
+		return false
+	}
 	return ct.Type == "text" && ct.Subtype == "html"
 }

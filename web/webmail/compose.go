@@ -3,9 +3,12 @@ package webmail
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"mime/multipart"
 	"net/http"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/labstack/echo/v4"
 
@@ -78,27 +81,33 @@ func (p *pages) startDraft(c echo.Context) (submit.Draft, error) {
 }
 
 // showComposer renders the form with what it holds and what was wrong with it.
+// The script that saves wants the draft's state alone; after a refused sending
+// it wants the whole form with its errors.
 func (p *pages) showComposer(c echo.Context, status int, d submit.Draft, back string, wrong map[string]string) error {
 	form, err := p.composeView(c, d, back, wrong)
 	if err != nil {
 		return err
 	}
 	if fragment(c) != "" {
-		page := p.page(c, composeTitle(d))
+		page := p.page(c, d.Subject)
 		title(c, page)
-		if fragment(c) == templates.FragmentDraft {
+		if fragment(c) == templates.FragmentDraft && c.FormValue("do") != doSend {
 			return render(c, status, templates.DraftFragment(page, form))
 		}
 		return render(c, status, templates.ComposeFragment(page, form))
 	}
-	shell, err := p.shellOf(ctxOf(c), c, composeTitle(d))
+	shell, err := p.shellOf(ctxOf(c), c, d.Subject)
 	if err != nil {
 		return err
 	}
 	return render(c, status, templates.ComposeDoc(templates.ComposePage{Shell: shell, Compose: form}))
 }
 
-func composeTitle(d submit.Draft) string { return d.Subject }
+// Values of the composer's field "do"; anything else saves.
+const (
+	doSend    = "send"
+	doDiscard = "discard"
+)
 
 func (p *pages) composeView(c echo.Context, d submit.Draft, back string, wrong map[string]string) (templates.Compose, error) {
 	addresses, err := p.Store.Addresses(ctxOf(c), userOf(c).ID)
@@ -111,6 +120,9 @@ func (p *pages) composeView(c echo.Context, d submit.Draft, back string, wrong m
 		Saved: d.Saved, Errors: wrong, MaxSize: p.MaxMessage,
 	}
 	form.Version = form.Draft
+	if form.Action == "" && form.Draft != "" {
+		form.Action = templates.ActionEdit
+	}
 	for _, a := range addresses {
 		if strings.Contains(a.Address, "*") {
 			continue
@@ -151,65 +163,84 @@ func readRef(word string) submit.Ref {
 
 // compose saves, attaches, sends or discards.
 func (p *pages) compose(c echo.Context) error {
-	d, files, err := p.readCompose(c)
+	back := session.LocalPath(c.FormValue("back"), templates.MailboxURL("inbox"))
+	d, err := p.readCompose(c)
 	if err != nil {
 		return err
 	}
-	back := session.LocalPath(c.FormValue("back"), templates.MailboxURL("inbox"))
+	files, err := readFiles(c)
+	if err != nil {
+		return p.composeFailed(c, d, back, err)
+	}
 	switch c.FormValue("do") {
-	case "send":
+	case doSend:
 		return p.send(c, d, files, back)
-	case "discard":
+	case doDiscard:
 		return p.discard(c, d, back)
 	default:
 		return p.saveDraft(c, d, files, back)
 	}
 }
 
-// readCompose reads the form. The quoted original stays on the server: it is
-// read from the message that the draft answers.
-func (p *pages) readCompose(c echo.Context) (submit.Draft, submit.Files, error) {
-	value := func(name string) string { return strings.ReplaceAll(c.FormValue(name), "\r\n", "\n") }
+// readCompose reads the form but for its files. The quoted original stays on
+// the server.
+func (p *pages) readCompose(c echo.Context) (submit.Draft, error) {
 	d := submit.Draft{
-		Ref: readRef(value("draft")), From: value("from"), To: value("to"), Cc: value("cc"), Bcc: value("bcc"),
-		Subject: value("subject"), Text: value("text"),
-		Action: actionWords[value("action")], Reference: readRef(value("ref")), KeepQuote: value("quote") == "1",
+		Ref: readRef(c.FormValue("draft")), From: line(c, "from"),
+		To: line(c, "to"), Cc: line(c, "cc"), Bcc: line(c, "bcc"), Subject: line(c, "subject"),
+		Text:   strings.ReplaceAll(c.FormValue("text"), "\r\n", "\n"),
+		Action: actionWords[c.FormValue("action")], Reference: readRef(c.FormValue("ref")),
+		KeepQuote: c.FormValue("quote") == "1",
 	}
-	if err := p.original(c, &d); err != nil {
-		return d, submit.Files{}, err
-	}
-	files, err := readFiles(c)
-	return d, files, err
+	return d, p.original(c, &d)
+}
+
+// line is the value of an input of one line.
+func line(c echo.Context, name string) string {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, c.FormValue(name)))
 }
 
 // original fills what the form does not carry: the quoted text, the chain of
-// references, the attachments that are there already.
+// references, the attachments that are there already. A stored draft has them
+// all, also when the answered message has gone.
 func (p *pages) original(c echo.Context, d *submit.Draft) error {
-	if !d.Reference.IsZero() && d.Action != "" {
-		o, err := p.Submit.Answer(ctxOf(c), userOf(c), d.Reference, d.Action, p.page(c, "").Now.Location())
-		if mail.IsCode(err, mail.CodeNoMessage) || mail.IsCode(err, mail.CodeNoMailbox) {
-			// The original was removed meanwhile; the answer stands without it.
-			d.Action, d.Reference = "", submit.Ref{}
-		} else if err != nil {
-			return err
-		} else {
-			d.Quote, d.InReplyTo, d.References = o.Quote, o.InReplyTo, o.References
-			if d.Ref.IsZero() {
-				d.Attachments = o.Attachments
-			}
+	var from submit.Draft
+	var err error
+	switch {
+	case !d.Ref.IsZero():
+		from, err = p.Submit.LoadDraft(ctxOf(c), userOf(c).ID, d.Ref)
+		if mail.IsCode(err, mail.CodeForbidden) {
+			// It is a draft no longer: saving and sending say so.
+			return nil
 		}
-	}
-	if d.Ref.IsZero() {
+	case !d.Reference.IsZero() && d.Action != "":
+		from, err = p.Submit.Answer(ctxOf(c), userOf(c), d.Reference, d.Action, p.plainPage(c).Now.Location())
+	default:
 		return nil
 	}
-	row, err := p.Store.Row(ctxOf(c), userOf(c).ID, d.Ref.Mailbox, d.Ref.UID)
-	if err == nil {
-		d.Attachments = row.Attachments
-	}
-	if mail.IsCode(err, mail.CodeNoMessage) {
+	switch {
+	case gone(err) && d.Ref.IsZero():
+		// The original was removed meanwhile; the answer stands without it.
+		d.Action, d.Reference = "", submit.Ref{}
 		return nil
+	case gone(err):
+		return nil
+	case err != nil:
+		return err
 	}
-	return err
+	d.Quote, d.InReplyTo, d.References, d.Attachments = from.Quote, from.InReplyTo, from.References, from.Attachments
+	d.Action, d.Reference = from.Action, from.Reference
+	return nil
+}
+
+// gone reports an error about a message that is not there.
+func gone(err error) bool {
+	return mail.IsCode(err, mail.CodeNoMessage) || mail.IsCode(err, mail.CodeNoMailbox)
 }
 
 // readFiles reads the uploaded files. The request's size is bounded already.
@@ -262,12 +293,24 @@ func (p *pages) saveDraft(c echo.Context, d submit.Draft, files submit.Files, ba
 	if err != nil {
 		return p.composeFailed(c, d, back, err)
 	}
+	if fragment(c) == "" {
+		// A page of its own, so that loading it again does not save again.
+		return seeOther(c, templates.ComposeURL(templates.ActionEdit, refWord(ref))+"&back="+queryEscape(back))
+	}
+	if err := p.stored(c, &d, ref); err != nil {
+		return err
+	}
+	return p.showComposer(c, http.StatusOK, d, back, nil)
+}
+
+// stored puts into the form what the saving made.
+func (p *pages) stored(c echo.Context, d *submit.Draft, ref submit.Ref) error {
 	row, err := p.Store.Row(ctxOf(c), userOf(c).ID, ref.Mailbox, ref.UID)
 	if err != nil {
 		return err
 	}
 	d.Ref, d.Attachments, d.Saved = ref, row.Attachments, p.Now()
-	return p.showComposer(c, http.StatusOK, d, back, nil)
+	return nil
 }
 
 // isBlank is a form in which nobody has written anything yet.
@@ -280,9 +323,12 @@ func isBlank(d submit.Draft, f submit.Files) bool {
 func (p *pages) send(c echo.Context, d submit.Draft, files submit.Files, back string) error {
 	sent, err := p.Submit.SendDraft(ctxOf(c), userOf(c), d, files, c.RealIP())
 	if err != nil {
+		if mail.IsCode(err, mail.CodeConflict) {
+			d = unstored(d)
+		}
 		return p.composeFailed(c, p.keepFiles(c, d, files), back, err)
 	}
-	lang := p.page(c, "").Lang
+	lang := p.lang(c)
 	toast := templates.Toast{Text: templates.SentText(lang, sent.Queued), Sticky: len(sent.Queued) > 0, Back: back}
 	if sent.OverQuota {
 		toast.Text += " " + templates.T(lang, "sent.nocopy")
@@ -299,12 +345,19 @@ func (p *pages) keepFiles(c echo.Context, d submit.Draft, files submit.Files) su
 		return d
 	}
 	ref, err := p.Submit.SaveDraft(ctxOf(c), userOf(c), d, files)
+	if err == nil {
+		err = p.stored(c, &d, ref)
+	}
 	if err != nil {
-		return d
+		p.Log.LogAttrs(ctxOf(c), slog.LevelInfo, "files of a refused message not kept", slog.Any("error", err))
 	}
-	if row, err := p.Store.Row(ctxOf(c), userOf(c).ID, ref.Mailbox, ref.UID); err == nil {
-		d.Ref, d.Attachments, d.Saved = ref, row.Attachments, p.Now()
-	}
+	return d
+}
+
+// unstored is the form without the draft that it came from, which has gone:
+// another window sent, saved or discarded it. Its attachments went with it.
+func unstored(d submit.Draft) submit.Draft {
+	d.Ref, d.Attachments, d.Saved = submit.Ref{}, nil, time.Time{}
 	return d
 }
 
@@ -313,38 +366,74 @@ func (p *pages) discard(c echo.Context, d submit.Draft, back string) error {
 	if err := p.Submit.DiscardDraft(ctxOf(c), userOf(c).ID, d.Ref); err != nil {
 		return err
 	}
-	p.putToast(c, templates.Toast{Text: templates.T(p.page(c, "").Lang, "done.discarded")})
+	p.putToast(c, templates.Toast{Text: templates.T(p.lang(c), "done.discarded")})
 	return seeOther(c, back)
 }
 
 // composeFailed shows the form again with what was typed and what to do.
 func (p *pages) composeFailed(c echo.Context, d submit.Draft, back string, err error) error {
-	lang := p.page(c, "").Lang
+	wrong, ok := composeErrors(p.lang(c), err)
+	if !ok {
+		return err
+	}
+	if mail.IsCode(err, mail.CodeConflict) {
+		d = unstored(d)
+	}
+	if mail.IsCode(err, mail.CodeUnavailable) {
+		p.Log.LogAttrs(ctxOf(c), slog.LevelError, "draft neither saved nor sent",
+			slog.String("request_id", p.RequestID(c)), slog.Any("error", err))
+	}
+	return p.showComposer(c, http.StatusUnprocessableEntity, d, back, wrong)
+}
+
+// composeErrors words an error by the field that it belongs to. It is not ok
+// for what needs a page of its own.
+func composeErrors(lang string, err error) (map[string]string, bool) {
 	field, reason := fieldOf(err)
+	whole := func(reason string) (map[string]string, bool) {
+		return map[string]string{"": templates.ErrorText(lang, "draft", reason)}, true
+	}
 	var bad submit.BadRecipient
-	wrong := map[string]string{}
+	named := errors.As(err, &bad)
 	switch mail.CodeOf(err) {
 	case mail.CodeInvalid:
 		if field == "" {
-			field = "to"
+			return whole("unknown")
 		}
-		wrong[field] = templates.ErrorText(lang, field, reason)
-		if errors.As(err, &bad) {
-			wrong[field] = bad.Address + ": " + wrong[field]
-		}
-	case mail.CodeConflict:
-		wrong[""] = templates.ErrorText(lang, "draft", "conflict")
-	case mail.CodeLimited:
-		wrong[""] = templates.ErrorText(lang, "draft", "limited")
+		return map[string]string{field: fieldText(lang, field, reason, bad.Address)}, true
 	case mail.CodeOverQuota:
-		wrong[""] = templates.ErrorText(lang, "draft", "quota")
-		if errors.As(err, &bad) {
-			wrong = map[string]string{"to": bad.Address + ": " + templates.ErrorText(lang, "to", "full")}
+		if named {
+			return map[string]string{"to": fieldText(lang, "to", "full", bad.Address)}, true
 		}
+		return whole("quota")
 	case mail.CodeTooBig:
-		wrong["files"] = templates.ErrorText(lang, "files", "big")
-	default:
-		return err
+		return map[string]string{"files": templates.ErrorText(lang, "files", "long")}, true
+	case mail.CodeConflict:
+		return whole("conflict")
+	case mail.CodeLimited:
+		return whole("limited")
+	case mail.CodeDisabled, mail.CodeForbidden:
+		return whole("forbidden")
+	case mail.CodeUnavailable:
+		return whole("away")
+	case mail.CodeInternal, mail.CodeNoUser, mail.CodeNoMailbox, mail.CodeNoMessage, mail.CodeNotFound,
+		mail.CodeExists, mail.CodeAuth:
+		return nil, false
 	}
-	return p.showComposer(c, http.StatusUnprocessableEntity, d, back, wrong)
+	return nil, false
+}
+
+// fieldText is ErrorText, with the address at fault in its place.
+func fieldText(lang, field, reason, address string) string {
+	if address != "" && reason == "format" {
+		reason = "address"
+	}
+	text := templates.ErrorText(lang, field, reason)
+	switch {
+	case strings.Contains(text, "%s"):
+		return strings.Replace(text, "%s", address, 1)
+	case address != "":
+		return address + ": " + text
+	}
+	return text
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -53,6 +54,7 @@ func (p *pages) failed(err error, c echo.Context) {
 	case errors.As(err, &me):
 		code = status(me.Code)
 	case errors.As(err, &he):
+		// A page has no status of its own for a wrong method: there is no such page.
 		code = he.Code
 	case ctxOf(c).Err() != nil:
 		// The browser has gone; nobody reads an answer.
@@ -60,13 +62,24 @@ func (p *pages) failed(err error, c echo.Context) {
 	default:
 		code = status(mail.CodeOf(err))
 	}
-	page := templates.ErrorPage{Page: p.page(c, ""), Status: code, SignedIn: session.Of(c) != nil}
+	if code >= http.StatusInternalServerError && code != http.StatusInsufficientStorage {
+		p.Log.LogAttrs(ctxOf(c), slog.LevelError, "page failed",
+			slog.String("request_id", p.RequestID(c)), slog.String("route", c.Path()), slog.Any("error", err))
+	}
+	if me != nil && me.RetryAfter > 0 {
+		c.Response().Header().Set("Retry-After", strconv.Itoa(me.RetryAfter))
+	}
+	p.errorPage(c, code)
+}
+
+// errorPage answers with a page, or with the bare status where no person looks.
+func (p *pages) errorPage(c echo.Context, code int) {
+	// No form, so no token, and so no cookie for a visitor.
+	page := templates.ErrorPage{Page: p.plainPage(c), Status: code, SignedIn: session.Of(c) != nil}
 	if code >= http.StatusInternalServerError {
 		page.Code = p.RequestID(c)
-		p.Log.LogAttrs(ctxOf(c), slog.LevelError, "page failed",
-			slog.String("request_id", page.Code), slog.String("route", c.Path()), slog.Any("error", err))
 	}
-	if c.Request().Method == http.MethodHead {
+	if c.Request().Method == http.MethodHead || c.Path() == templates.PathLive {
 		_ = c.NoContent(code)
 		return
 	}

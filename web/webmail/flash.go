@@ -18,6 +18,8 @@ import (
 const (
 	toastFor = time.Minute
 	undoFor  = 5 * time.Minute
+	// maxToken bounds what is looked up as a token.
+	maxToken = 64
 )
 
 // putToast keeps a toast for the next page of the session. Losing one costs a
@@ -52,7 +54,7 @@ func (p *pages) takeToast(c echo.Context, s *account.Session) *templates.Toast {
 
 // putUndo keeps an inverse and gives the token that names it, "" when it could
 // not be kept.
-func (p *pages) putUndo(c echo.Context, u inverse) string {
+func (p *pages) putUndo(c echo.Context, u []inverse) string {
 	text, err := json.Marshal(u)
 	if err != nil {
 		return ""
@@ -68,11 +70,14 @@ func (p *pages) putUndo(c echo.Context, u inverse) string {
 }
 
 // takeUndo gives a kept inverse once, to the account that it belongs to.
-func (p *pages) takeUndo(c echo.Context, token string) (u inverse, ok bool) {
+func (p *pages) takeUndo(c echo.Context, token string) (u []inverse, ok bool) {
+	if token == "" || len(token) > maxToken {
+		return nil, false
+	}
 	key := undoKey(c, token)
 	text, ok, err := p.Signal.Get(ctxOf(c), key)
-	if err != nil || !ok || len(token) > 64 {
-		return inverse{}, false
+	if err != nil || !ok {
+		return nil, false
 	}
 	_ = p.Signal.Delete(ctxOf(c), key)
 	return u, json.Unmarshal([]byte(text), &u) == nil

@@ -130,11 +130,12 @@ func (p *pages) load(ctx context.Context, user mail.ID, v view) (*listing, error
 	if l.page, err = p.Store.Messages(ctx, question); err != nil {
 		return nil, err
 	}
-	// Paging towards newer rows may end on a short first page; show the whole
-	// first page instead of a stump.
-	if v.after != "" && !l.page.Newer && len(l.page.Messages) < pageRows {
+	// Paging towards newer rows may end on a short first page: show the whole
+	// first page instead of a stump. The same when all rows of a page have gone.
+	stump := v.after != "" && !l.page.Newer && len(l.page.Messages) < pageRows
+	if stump || v.before != "" && len(l.page.Messages) == 0 {
 		l.view = v.at("", "")
-		question.After = nil
+		question.After, question.Before = nil, nil
 		l.page, err = p.Store.Messages(ctx, question)
 	}
 	return l, err
@@ -142,12 +143,33 @@ func (p *pages) load(ctx context.Context, user mail.ID, v view) (*listing, error
 
 // mailbox shows a list.
 func (p *pages) mailbox(c echo.Context) error {
+	if onlyToast(c) {
+		return p.toast(c)
+	}
 	l, err := p.load(ctxOf(c), userOf(c).ID, viewOf(c))
 	if err != nil {
 		return err
 	}
 	vm := p.mailboxView(c, l, 0)
 	return renderMailbox(c, vm)
+}
+
+// onlyToast reports a request of the script that wants nothing of the list.
+func onlyToast(c echo.Context) bool {
+	return fragment(c) == templates.FragmentToast || fragment(c) == templates.FragmentDraft
+}
+
+// toast answers with the news and the folders, after an action of the script.
+func (p *pages) toast(c echo.Context) error {
+	shell, err := p.shellOf(ctxOf(c), c, "")
+	if err != nil {
+		return err
+	}
+	// The script shows its page already; what it is called does not change.
+	for i := range shell.Folders {
+		shell.Folders[i].Current = shell.Folders[i].ID == c.Param("mailbox") || shell.Folders[i].Use == c.Param("mailbox")
+	}
+	return render(c, http.StatusOK, templates.ToastFragment(shell))
 }
 
 // mailboxView fills the view model of a list; open is the message in the reader, 0 for none.
@@ -224,8 +246,6 @@ func renderMailbox(c echo.Context, vm templates.Mailbox) error {
 		return render(c, http.StatusOK, templates.ListFragment(vm))
 	case templates.FragmentReader:
 		return render(c, http.StatusOK, templates.ReaderFragment(vm))
-	case templates.FragmentToast, templates.FragmentDraft:
-		return render(c, http.StatusOK, templates.ToastFragment(vm.Shell))
 	default:
 		return render(c, http.StatusOK, templates.MailboxPage(vm))
 	}

@@ -32,11 +32,16 @@ type opened struct {
 	*listing
 	detail store.Detail
 	thread []mail.Message
+	// newer and older are the neighbours in the list, 0 at the ends.
+	newer, older mail.UID
 }
 
 // message shows one message beside its list. Opening marks it read, but for a
 // prefetch and for the script, which says so itself once the page is shown.
 func (p *pages) message(c echo.Context) error {
+	if onlyToast(c) {
+		return p.toast(c)
+	}
 	uid, err := uidParam(c)
 	if err != nil {
 		return err
@@ -55,7 +60,7 @@ func (p *pages) message(c echo.Context) error {
 	vm := p.mailboxView(c, o.listing, uid)
 	reader := p.readerView(c, o, vm.Page)
 	reader.Unread = wasUnseen
-	reader.MarkRead = wasUnseen && byScript
+	reader.MarkRead = wasUnseen && (byScript || prefetch(c))
 	vm.Reader = &reader
 	vm.Title = o.detail.Subject
 	return renderMailbox(c, vm)
@@ -87,7 +92,48 @@ func (p *pages) open(ctx context.Context, user mail.ID, v view, uid mail.UID, al
 		})
 		return err
 	})
+	if !o.besideRows() {
+		g.Go(func() (err error) { o.newer, err = p.beside(gctx, user, o, true); return err })
+		g.Go(func() (err error) { o.older, err = p.beside(gctx, user, o, false); return err })
+	}
 	return o, g.Wait()
+}
+
+// besideRows finds the neighbours among the rows, false when the message is
+// not one of them.
+func (o *opened) besideRows() bool {
+	rows := o.page.Messages
+	i := slices.IndexFunc(rows, func(m mail.Message) bool { return m.UID == o.detail.UID })
+	if i < 0 {
+		return false
+	}
+	if i > 0 {
+		o.newer = rows[i-1].UID
+	}
+	if i+1 < len(rows) {
+		o.older = rows[i+1].UID
+	}
+	return true
+}
+
+// beside asks the store for the next message on one side.
+func (p *pages) beside(ctx context.Context, user mail.ID, o *opened, newer bool) (mail.UID, error) {
+	question, err := o.view.at("", "").list(user, o.box.ID)
+	if err != nil {
+		return 0, err
+	}
+	question.Limit, question.ThreadCounts = 1, false
+	key := store.KeyOf(&o.detail.Message)
+	if newer {
+		question.After = &key
+	} else {
+		question.Before = &key
+	}
+	page, err := p.Store.Messages(ctx, question)
+	if err != nil || len(page.Messages) == 0 {
+		return 0, err
+	}
+	return page.Messages[0].UID, nil
 }
 
 // markSeen sets \Seen and shows it in the rows and counters read before.
@@ -121,14 +167,11 @@ func (p *pages) readerView(c echo.Context, o *opened, page templates.Page) templ
 		Subject: d.Subject, Starred: d.Has(mail.FlagFlagged),
 		Back: templates.MailboxURL(box) + o.view.query(), MoveTo: targets(o.boxes, o.box.ID),
 	}
-	rows := o.page.Messages
-	if i := slices.IndexFunc(rows, func(m mail.Message) bool { return m.UID == d.UID }); i >= 0 {
-		if i > 0 {
-			r.Newer = templates.MessageURL(box, uint32(rows[i-1].UID)) + o.view.query()
-		}
-		if i+1 < len(rows) {
-			r.Older = templates.MessageURL(box, uint32(rows[i+1].UID)) + o.view.query()
-		}
+	if o.newer > 0 {
+		r.Newer = templates.MessageURL(box, uint32(o.newer)) + o.view.query()
+	}
+	if o.older > 0 {
+		r.Older = templates.MessageURL(box, uint32(o.older)) + o.view.query()
 	}
 	own := p.ownAddress(c)
 	seen := false
@@ -155,9 +198,13 @@ func (p *pages) ownAddress(c echo.Context) func(string) bool {
 // foldedView is one line of the conversation.
 func foldedView(m *mail.Message, own func(string) bool) templates.Message {
 	box := m.Mailbox.String()
+	date := m.Date
+	if date.IsZero() {
+		date = m.InternalDate
+	}
 	return templates.Message{
 		Mailbox: box, UID: uint32(m.UID), From: person(m.From), Own: own(m.From.Address),
-		Date: m.Date, Received: m.InternalDate, Size: m.Size,
+		Date: date, Received: m.InternalDate, Size: m.Size,
 		Folded: true, Intro: m.Intro, Draft: m.Has(mail.FlagDraft),
 		Href: templates.MessageURL(box, uint32(m.UID)),
 	}
@@ -198,7 +245,7 @@ func (p *pages) chooseBody(c echo.Context, o *opened, m *templates.Message, page
 		m.TextHref = withQuery(here+o.view.query(), "text=1")
 	}
 	images := c.QueryParam("images") == "1"
-	safe := p.sanitise(c, d, images)
+	safe := p.sanitised(c, d, images)
 	if safe.TooBig {
 		m.Notes = append(m.Notes, templates.T(page.Lang, "note.toobig"))
 		return
@@ -208,7 +255,7 @@ func (p *pages) chooseBody(c echo.Context, o *opened, m *templates.Message, page
 		src = withQuery(src, "images=1")
 	}
 	m.Frame = &templates.Frame{Src: src}
-	if safe.Blocked > 0 || safe.Trackers > 0 && !images {
+	if !images && (safe.Blocked > 0 || safe.Trackers > 0) {
 		m.Images = &templates.Images{
 			Blocked: safe.Blocked, Trackers: safe.Trackers, Show: withQuery(here+o.view.query(), "images=1"),
 		}
@@ -216,14 +263,18 @@ func (p *pages) chooseBody(c echo.Context, o *opened, m *templates.Message, page
 }
 
 // hasHTMLPart tells HTML that the sender wrote from HTML that was made of text.
+// An attached file is neither; of a message inside the parts count.
 func hasHTMLPart(n *message.Node) bool {
 	if n == nil {
 		return false
 	}
-	if len(n.Children) == 0 && n.Message == nil {
+	if n.Message != nil {
+		return slices.ContainsFunc(n.Message.Children, hasHTMLPart)
+	}
+	if len(n.Children) == 0 {
 		return isHTML(n)
 	}
-	return slices.ContainsFunc(n.Children, hasHTMLPart) || hasHTMLPart(n.Message)
+	return slices.ContainsFunc(n.Children, hasHTMLPart)
 }
 
 func withQuery(path, pair string) string {

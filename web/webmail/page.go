@@ -2,6 +2,7 @@ package webmail
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"time"
 
@@ -16,17 +17,25 @@ import (
 // page fills what every document needs, from the account's preferences or,
 // for a visitor, from the browser's.
 func (p *pages) page(c echo.Context, title string) templates.Page {
-	page := templates.Page{
-		Title: title, Nonce: nonce(c), CSRF: p.Guard.Token(c),
-		Lang: templates.Match(c.Request().Header.Get("Accept-Language")),
-		Now:  p.Now().In(zoneOf(c, "")),
-	}
-	if s := session.Of(c); s != nil {
-		p.personal(&page, s.User)
-		page.Now = p.Now().In(zoneOf(c, s.User.Preferences.Zone))
-	}
+	page := p.plainPage(c)
+	page.Title, page.CSRF = title, p.Guard.Token(c)
 	return page
 }
+
+// plainPage is page without the token of forms.
+func (p *pages) plainPage(c echo.Context) templates.Page {
+	page := templates.Page{Nonce: nonce(c), Lang: templates.Match(c.Request().Header.Get("Accept-Language"))}
+	zone := ""
+	if s := session.Of(c); s != nil {
+		p.personal(&page, s.User)
+		zone = s.User.Preferences.Zone
+	}
+	page.Now = p.Now().In(p.zoneOf(c, zone))
+	return page
+}
+
+// lang is the language of the page.
+func (p *pages) lang(c echo.Context) string { return p.plainPage(c).Lang }
 
 // personal puts the account's preferences over the browser's.
 func (p *pages) personal(page *templates.Page, u mail.User) {
@@ -40,18 +49,35 @@ func (p *pages) personal(page *templates.Page, u mail.User) {
 const zoneCookie = "eider-zone"
 
 // zoneOf is the account's zone, else the browser's, else the server's.
-func zoneOf(c echo.Context, preferred string) *time.Location {
+func (p *pages) zoneOf(c echo.Context, preferred string) *time.Location {
 	if preferred == "" {
-		if cookie, err := c.Cookie(zoneCookie); err == nil && len(cookie.Value) < 64 {
-			preferred = strings.ReplaceAll(cookie.Value, "%2F", "/")
+		if cookie, err := c.Cookie(zoneCookie); err == nil {
+			preferred, _ = url.PathUnescape(cookie.Value)
 		}
 	}
-	if preferred != "" && preferred != "Local" {
-		if l, err := time.LoadLocation(preferred); err == nil {
-			return l
-		}
+	if l, ok := p.zone(preferred); ok {
+		return l
 	}
 	return time.Local
+}
+
+// zone finds a time zone by its IANA name. Reading its file takes longer than
+// the rest of a page's head, so zones are kept.
+func (p *pages) zone(name string) (*time.Location, bool) {
+	// One spelling each: a path has many.
+	if name == "" || name == "Local" || len(name) > 64 || strings.Contains(name, ".") || strings.Contains(name, "//") {
+		return nil, false
+	}
+	if l, ok := p.zones.Load(name); ok {
+		found, ok := l.(*time.Location)
+		return found, ok
+	}
+	l, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, false
+	}
+	p.zones.Store(name, l)
+	return l, true
 }
 
 // shell fills the frame around a signed-in page. current is the mailbox that
@@ -142,7 +168,7 @@ func targets(boxes []mail.Mailbox, current mail.ID) []templates.Target {
 // findBox gives the mailbox that a path parameter names: an id, or a use word.
 func findBox(boxes []mail.Mailbox, name string) (mail.Mailbox, error) {
 	for _, b := range boxes {
-		if b.ID.String() == name || useWord(b) == name {
+		if name != "" && (b.ID.String() == name || useWord(b) == name) {
 			return b, nil
 		}
 	}

@@ -17,7 +17,8 @@ import (
 const nonceKey = "eider.nonce"
 
 // secure sets the headers of app pages: the content policy with a fresh nonce,
-// no sniffing, no framing, no referrer, our own window group.
+// no sniffing, no framing, no referrer, our own window group. Routes of another
+// kind (static files, message frames, images) put their own in the place.
 func (p *pages) secure(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		var b [16]byte
@@ -55,8 +56,7 @@ func render(c echo.Context, status int, component templ.Component) error {
 	if err := component.Render(ctxOf(c), &b); err != nil {
 		return err
 	}
-	h := c.Response().Header()
-	h.Add("Vary", templates.FragmentHeader)
+	c.Response().Header().Add("Vary", templates.FragmentHeader)
 	return c.HTMLBlob(status, b.Bytes())
 }
 
@@ -71,9 +71,11 @@ func title(c echo.Context, page templates.Page) {
 }
 
 // prefetch reports a request that nobody looks at yet: it must change nothing.
+// Script cannot set Sec-Purpose, so ours says Eider-Purpose.
 func prefetch(c echo.Context) bool {
-	h := c.Request().Header
-	return h.Get("Sec-Purpose") != "" || h.Get("Purpose") == "prefetch"
+	r := c.Request()
+	return r.Method == http.MethodHead || r.Header.Get("Sec-Purpose") != "" ||
+		r.Header.Get("Purpose") == "prefetch" || r.Header.Get("Eider-Purpose") == "prefetch"
 }
 
 func queryEscape(s string) string { return url.QueryEscape(s) }

@@ -3,7 +3,7 @@ package webmail
 import (
 	"net/http"
 	"strings"
-	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
@@ -37,6 +37,9 @@ func (p *pages) profilePage(c echo.Context) error {
 
 func (p *pages) profileView(c echo.Context) (templates.Profile, error) {
 	shell, err := p.shellOf(ctxOf(c), c, "")
+	if err != nil {
+		return templates.Profile{}, err
+	}
 	shell.Title = templates.T(shell.Lang, "settings.profile")
 	u := userOf(c)
 	vm := templates.Profile{
@@ -54,7 +57,7 @@ func (p *pages) profileView(c echo.Context) (templates.Profile, error) {
 	if zone != "" && !known {
 		vm.Zones = append(vm.Zones, templates.Option{Value: zone, Label: zone, Selected: true})
 	}
-	return vm, err
+	return vm, nil
 }
 
 // profile saves them.
@@ -65,16 +68,20 @@ func (p *pages) profile(c echo.Context) error {
 		Density: oneOf(c.FormValue("density"), templates.DensityCompact),
 		Zone:    c.FormValue("zone"),
 	}
-	if _, err := time.LoadLocation(prefs.Zone); err != nil || prefs.Zone == "Local" {
+	if _, ok := p.zone(prefs.Zone); !ok {
 		prefs.Zone = ""
 	}
-	if utf8.RuneCountInString(name) > maxName || strings.ContainsAny(name, "\r\n\x00") {
+	if utf8.RuneCountInString(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
 		vm, err := p.profileView(c)
 		if err != nil {
 			return err
 		}
 		vm.DisplayName = name
-		vm.Errors["name"] = templates.ErrorText(vm.Lang, "name", "long")
+		reason := "long"
+		if utf8.RuneCountInString(name) <= maxName {
+			reason = "unknown"
+		}
+		vm.Errors["name"] = templates.ErrorText(vm.Lang, "name", reason)
 		return render(c, http.StatusUnprocessableEntity, templates.ProfilePage(vm))
 	}
 	language := templates.Match(c.FormValue("language"))

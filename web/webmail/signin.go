@@ -1,8 +1,10 @@
 package webmail
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -26,6 +28,9 @@ func (p *pages) signInView(c echo.Context, next string) templates.SignIn {
 	return templates.SignIn{Page: page, Next: session.LocalPath(next, ""), Register: p.Accounts.Open()}
 }
 
+// reasonSecond says that the password was right but is not enough.
+const reasonSecond = "second step"
+
 // signIn checks them. What was wrong is not told: the same sentence for an
 // unknown name and a wrong password.
 func (p *pages) signIn(c echo.Context) error {
@@ -37,7 +42,7 @@ func (p *pages) signIn(c echo.Context) error {
 	if err == nil && len(result.Require2FA) > 0 {
 		// A second step is switched on with WildDuck; its page is not part of
 		// this release, and letting the account in without it would be wrong.
-		err = &mail.Error{Code: mail.CodeForbidden, Op: "sign in", Reason: "second step"}
+		err = &mail.Error{Code: mail.CodeForbidden, Op: "sign in", Reason: reasonSecond}
 	}
 	if err != nil {
 		return p.signInFailed(c, err)
@@ -51,23 +56,47 @@ func (p *pages) signIn(c echo.Context) error {
 func (p *pages) signInFailed(c echo.Context, err error) error {
 	vm := p.signInView(c, c.FormValue("next"))
 	vm.Username, vm.Remember = c.FormValue("username"), c.FormValue("remember") == "1"
-	code, key := http.StatusUnprocessableEntity, ""
+	code := http.StatusUnprocessableEntity
+	_, reason := fieldOf(err)
 	switch mail.CodeOf(err) {
-	case mail.CodeAuth, mail.CodeNoUser, mail.CodeInvalid, mail.CodeDisabled:
-		key = "signin.wrong"
-	case mail.CodeForbidden:
-		key = "signin.second"
+	case mail.CodeAuth, mail.CodeNoUser, mail.CodeInvalid, mail.CodeDisabled, mail.CodeForbidden:
+		vm.Error = templates.T(vm.Lang, "signin.wrong")
+		if reason == reasonSecond {
+			vm.Error = templates.T(vm.Lang, "signin.second")
+		}
 	case mail.CodeLimited:
-		key, code = "signin.limited", http.StatusTooManyRequests
+		code = http.StatusTooManyRequests
+		vm.Error = templates.T(vm.Lang, "signin.limited", waitWords(vm.Lang, retryAfter(c, err)))
 	default:
 		return err
 	}
-	vm.Error = templates.T(vm.Lang, key)
 	return render(c, code, templates.SignInPage(vm))
 }
 
-// start opens a session and hands its cookie to the browser.
+// retryAfter says in the header when to come back, and gives the seconds.
+func retryAfter(c echo.Context, err error) int {
+	seconds := 60
+	var e *mail.Error
+	if errors.As(err, &e) && e.RetryAfter > 0 {
+		seconds = e.RetryAfter
+	}
+	c.Response().Header().Set("Retry-After", strconv.Itoa(seconds))
+	return seconds
+}
+
+// waitWords words a time in whole minutes, rounded up.
+func waitWords(lang string, seconds int) string {
+	return templates.N(lang, "wait.minutes", (seconds+59)/60)
+}
+
+// start opens a session and hands its cookie to the browser. One that the
+// browser had is ended: nobody could sign it out any more.
 func (p *pages) start(c echo.Context, u mail.User, remember bool) error {
+	if session.Of(c) != nil {
+		if err := p.Accounts.EndSession(ctxOf(c), p.Guard.Secret(c)); err != nil {
+			return err
+		}
+	}
 	secret, err := p.Accounts.NewSession(ctxOf(c), u, account.SessionOptions{
 		Remember: remember, IP: c.RealIP(), UserAgent: c.Request().UserAgent(),
 	})
@@ -146,8 +175,8 @@ func (p *pages) registerFailed(c echo.Context, vm templates.Register, r account.
 	case mail.CodeExists:
 		field, reason = "username", "taken"
 	case mail.CodeLimited:
-		vm.Errors[""], code = templates.T(vm.Lang, "register.limited"), http.StatusTooManyRequests
-		return render(c, code, templates.RegisterPage(vm))
+		retryAfter(c, err)
+		field, reason, code = "", "limited", http.StatusTooManyRequests
 	default:
 		return err
 	}
@@ -161,6 +190,9 @@ func (p *pages) registerFailed(c echo.Context, vm templates.Register, r account.
 // strength answers the meter under the password. The password is judged and
 // forgotten.
 func (p *pages) strength(c echo.Context) error {
+	if !p.Accounts.Open() {
+		return echo.ErrNotFound
+	}
 	score := account.Strength(c.FormValue("password"), c.FormValue("username"), c.FormValue("name"))
 	return c.JSON(http.StatusOK, map[string]int{"score": score})
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -65,55 +66,81 @@ type Options struct {
 // pages carries the options to the handlers.
 type pages struct {
 	Options
+	// safe keeps what the sanitiser made, so that a page and its frame do the
+	// work once.
+	safe *safeCache
+	// zones are the time zones that were loaded; only names that exist get in.
+	zones sync.Map
 }
 
 // Register adds the webmail's routes, in the order of a visit.
 func Register(e *echo.Echo, o Options) {
-	p := &pages{Options: o}
+	p := &pages{Options: o, safe: newSafeCache(o.Now)}
 	o.Live.Row = p.rowHTML
 	e.HTTPErrorHandler = p.failed
+	// On the whole Echo, so that also an answer without a route has the headers.
+	e.Use(p.secure)
 
-	e.GET("/static/*", echo.WrapHandler(static.Handler()))
-	e.HEAD("/static/*", echo.WrapHandler(static.Handler()))
-	e.GET("/favicon.ico", func(c echo.Context) error {
+	get(e, "/static/*", echo.WrapHandler(static.Handler()))
+	get(e, "/favicon.ico", func(c echo.Context) error {
 		return c.Redirect(http.StatusMovedPermanently, static.URL("favicon.svg"))
 	})
-	e.GET("/robots.txt", func(c echo.Context) error { return c.String(http.StatusOK, "User-agent: *\nDisallow: /\n") })
+	get(e, "/robots.txt", func(c echo.Context) error { return c.String(http.StatusOK, "User-agent: *\nDisallow: /\n") })
 
 	// Content inside a message frame has an opaque origin and no cookie; its
 	// addresses are signed instead.
-	e.GET("/content/:user/:mailbox/:uid/:attachment", p.content)
-	e.GET(ImagePath, p.image)
+	get(e, contentRoute, p.content)
+	get(e, ImagePath, p.image)
+	e.GET(templates.PathLive, o.Live.Handle, o.Guard.Load)
 
-	app := e.Group("", p.secure, p.limitBody, o.Guard.Load, o.Guard.Check, compress())
-	app.GET(templates.PathHome, p.home)
-	app.GET(templates.PathSignIn, p.signInPage)
+	p.visitors(e.Group("", o.Guard.Load, p.limitBody, o.Guard.Check, compress()))
+}
+
+// visitors adds the routes that need no session, and those that do.
+func (p *pages) visitors(app *echo.Group) {
+	get(app, templates.PathHome, p.home)
+	get(app, templates.PathSignIn, p.signInPage)
 	app.POST(templates.PathSignIn, p.signIn)
 	app.POST(templates.PathSignOut, p.signOut)
-	app.GET(templates.PathSignedOut, p.signedOut)
-	app.GET(templates.PathRegister, p.registerPage)
+	get(app, templates.PathSignedOut, p.signedOut)
+	get(app, templates.PathRegister, p.registerPage)
 	app.POST(templates.PathRegister, p.register)
 	app.POST(templates.PathStrength, p.strength)
 
 	in := app.Group("", p.signedIn)
-	in.GET(templates.PathMail, p.home)
-	in.GET("/mail/:mailbox", p.mailbox)
+	get(in, templates.PathMail, p.home)
+	get(in, "/mail/:mailbox", p.mailbox)
 	in.POST("/mail/:mailbox", p.act)
 	in.POST(templates.PathUndo, p.undo)
-	in.GET("/mail/:mailbox/:uid", p.message)
-	in.GET("/mail/:mailbox/:uid/headers", p.headers)
-	in.GET("/mail/:mailbox/:uid/source", p.source)
-	in.GET("/mail/:mailbox/:uid/message.eml", p.raw)
-	in.GET("/mail/:mailbox/:uid/attachments/:attachment", p.attachment)
-	in.GET("/mail/:mailbox/:uid/frame", p.frame)
-	in.GET(templates.PathCompose, p.composePage)
+	get(in, "/mail/:mailbox/:uid", p.message)
+	get(in, "/mail/:mailbox/:uid/headers", p.headers)
+	get(in, "/mail/:mailbox/:uid/source", p.source)
+	get(in, rawRoute, p.raw)
+	get(in, attachmentRoute, p.attachment)
+	get(in, "/mail/:mailbox/:uid/frame", p.frame)
+	get(in, templates.PathCompose, p.composePage)
 	in.POST(templates.PathCompose, p.compose)
-	in.GET(templates.PathProfile, p.profilePage)
+	get(in, templates.PathProfile, p.profilePage)
 	in.POST(templates.PathProfile, p.profile)
-	in.GET(templates.PathShortcuts, p.shortcuts)
-	e.GET(templates.PathLive, o.Live.Handle, o.Guard.Load)
-	// Everything else gets the same headers and a page of its own.
+	get(in, templates.PathShortcuts, p.shortcuts)
 	app.RouteNotFound("/*", func(echo.Context) error { return echo.ErrNotFound })
+}
+
+// Routes that are named more than once.
+const (
+	contentRoute    = "/content/:user/:mailbox/:uid/:attachment"
+	rawRoute        = "/mail/:mailbox/:uid/message.eml"
+	attachmentRoute = "/mail/:mailbox/:uid/attachments/:attachment"
+)
+
+// router is an Echo or a group of one.
+type router interface {
+	Match(methods []string, path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) []*echo.Route
+}
+
+// get routes GET, and HEAD with it: RFC 9110 9.1 asks for both.
+func get(r router, path string, h echo.HandlerFunc) {
+	r.Match([]string{http.MethodGet, http.MethodHead}, path, h)
 }
 
 // compress shrinks pages. Static files are stored compressed, and attachments
@@ -123,19 +150,21 @@ func compress() echo.MiddlewareFunc {
 		Level: 5, MinLength: 1024,
 		Skipper: func(c echo.Context) bool {
 			switch c.Path() {
-			case "/mail/:mailbox/:uid/message.eml", "/mail/:mailbox/:uid/attachments/:attachment", "/static/*":
+			case rawRoute, attachmentRoute:
 				return true
 			}
-			return false
+			return c.Request().Method == http.MethodHead
 		},
 	})
 }
 
-// limitBody bounds what is read of a request before anything parses it.
+// limitBody bounds what is read of a request before anything parses it, and
+// removes the files that parsing left. Only people with a session may send
+// much.
 func (p *pages) limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		bound := int64(maxForm)
-		if c.Path() == templates.PathCompose {
+		if c.Path() == templates.PathCompose && session.Of(c) != nil {
 			bound = p.MaxMessage + composeOverhead
 		}
 		r := c.Request()
@@ -143,6 +172,14 @@ func (p *pages) limitBody(next echo.HandlerFunc) echo.HandlerFunc {
 			return echo.ErrStatusRequestEntityTooLarge
 		}
 		r.Body = http.MaxBytesReader(c.Response(), r.Body, bound)
+		defer func() {
+			if r.MultipartForm == nil {
+				return
+			}
+			if err := r.MultipartForm.RemoveAll(); err != nil {
+				p.Log.LogAttrs(ctxOf(c), slog.LevelWarn, "remove uploaded files", slog.Any("error", err))
+			}
+		}()
 		return next(c)
 	}
 }
@@ -154,7 +191,7 @@ func (p *pages) signedIn(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c)
 		}
 		to := templates.PathSignIn
-		if c.Request().Method == http.MethodGet {
+		if m := c.Request().Method; m == http.MethodGet || m == http.MethodHead {
 			to += "?next=" + queryEscape(c.Request().URL.RequestURI())
 		}
 		return c.Redirect(http.StatusSeeOther, to)

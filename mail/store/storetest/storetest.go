@@ -76,7 +76,7 @@ func (e *Env) openSignals() {
 		if err != nil {
 			e.t.Fatalf("connect to Redis: %v", err)
 		}
-		e.Signal = sig
+		e.Signal = prefixed{sig, "test:" + mail.NewID().String() + ":"}
 	} else {
 		e.Signal = signal.NewMemory(signal.MemoryOptions{})
 	}
@@ -126,11 +126,7 @@ func (w writer) Write(p []byte) (int, error) {
 // Explain asks the database how it would run a find command.
 func (e *Env) Explain(ctx context.Context, database string, command bson.D) (bson.Raw, error) {
 	e.t.Helper()
-	o := options.Client().ApplyURI(e.options.URI)
-	if e.options.Dialer != nil {
-		o.SetDialer(e.options.Dialer)
-	}
-	client, err := mongo.Connect(o)
+	client, err := e.connect()
 	if err != nil {
 		return nil, err
 	}
@@ -138,4 +134,28 @@ func (e *Env) Explain(ctx context.Context, database string, command bson.D) (bso
 	return client.Database(database).RunCommand(ctx, bson.D{
 		{Key: "explain", Value: command}, {Key: "verbosity", Value: "queryPlanner"},
 	}).Raw()
+}
+
+// Collection opens a collection of the test's database beside the store, for
+// tests that look at documents or break them on purpose.
+func (e *Env) Collection(t testing.TB, name string) *mongo.Collection {
+	t.Helper()
+	client, err := e.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
+	database := e.options.Database
+	if database == "" {
+		database = "wildduck"
+	}
+	return client.Database(database).Collection(name)
+}
+
+func (e *Env) connect() (*mongo.Client, error) {
+	o := options.Client().ApplyURI(e.options.URI)
+	if e.options.Dialer != nil {
+		o.SetDialer(e.options.Dialer)
+	}
+	return mongo.Connect(o)
 }
