@@ -68,10 +68,8 @@ func URL(name string) string {
 }
 
 var (
-	importLine  = regexp.MustCompile(`(?m)^import [^\n]* from "\./[a-z]+\.js";\n`)
-	exportWord  = regexp.MustCompile(`(?m)^export (function|const|let|async|class)`)
-	commentLine = regexp.MustCompile(`(?m)^[ \t]*(?://[^\n]*|/\*(?:[^*\n]|\*+[^*/\n])*(?:\*+/)?[ \t]*|\*[^\n]*)\n`)
-	blankLines  = regexp.MustCompile(`\n{2,}`)
+	importLine = regexp.MustCompile(`(?m)^import [^\n]* from "\./[a-z]+\.js";\n`)
+	exportWord = regexp.MustCompile(`(?m)^export (function|const|let|async|class)`)
 )
 
 // join puts the modules into one. They import only each other and have no
@@ -84,8 +82,31 @@ func join() []byte {
 		text := string(read("js/" + name))
 		text = importLine.ReplaceAllString(text, "")
 		text = exportWord.ReplaceAllString(text, "$1")
-		b.WriteString(commentLine.ReplaceAllString(text, ""))
-		b.WriteByte('\n')
+		uncomment(&b, text)
 	}
-	return []byte(blankLines.ReplaceAllString(b.String(), "\n"))
+	return []byte(b.String())
+}
+
+// uncomment copies the lines of a script but for those that are empty or only
+// comment. A comment begins at the start of a line or stays with its code: no
+// string of ours has lines that look like one (a test parses the result).
+func uncomment(b *strings.Builder, text string) {
+	inside := false
+	for line := range strings.Lines(text) {
+		code := strings.TrimSpace(line)
+		if !inside && strings.HasPrefix(code, "/*") {
+			inside = true
+			code = code[len("/*"):]
+		} else if !inside {
+			if code != "" && !strings.HasPrefix(code, "//") {
+				b.WriteString(line)
+			}
+			continue
+		}
+		_, behind, ended := strings.Cut(code, "*/")
+		inside = !ended
+		if behind = strings.TrimSpace(behind); behind != "" {
+			b.WriteString(behind + "\n")
+		}
+	}
 }

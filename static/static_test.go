@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/andybalholm/brotli"
+	"github.com/tdewolff/parse/v2"
+	"github.com/tdewolff/parse/v2/js"
 )
 
 func get(t *testing.T, method, path string, headers map[string]string) *http.Response {
@@ -145,6 +147,20 @@ func TestJoinKeepsCodeBehindComments(t *testing.T) {
 			if !strings.Contains(joined, strings.TrimSpace(behind)) {
 				t.Errorf("%s: %q is lost", name, code)
 			}
+		}
+	}
+}
+
+// TestJoinedScriptsParse guards the joining: one line too few, and no page
+// has a script.
+func TestJoinedScriptsParse(t *testing.T) {
+	joined := join()
+	if _, err := js.Parse(parse.NewInputBytes(joined), js.Options{}); err != nil {
+		t.Errorf("the joined script: %v", err)
+	}
+	for _, left := range []string{"\n/**", "\n * ", "\n//", "\n\n"} {
+		if bytes.Contains(joined, []byte(left)) {
+			t.Errorf("the joined script still has %q", left)
 		}
 	}
 }

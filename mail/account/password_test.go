@@ -32,6 +32,7 @@ func TestVerifyPassword(t *testing.T) {
 		{"sha512-crypt, rounds named", "Hello world!", "$6$rounds=5000$saltstri$TuQo8ue714Ctf4Zl7Ctg70/YwYXvMiZP8AgmExw/pTqWoUKmQ9LD2WQO4j78UOYkYf3xOZCXu6asrMlXdzzMM1", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			if !KnownHash(tt.hash) {
 				t.Error("KnownHash = false")
 			}

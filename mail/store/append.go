@@ -39,13 +39,12 @@ func (s *Store) Append(ctx context.Context, a Append) (Appended, error) {
 		magic: rand.IntN(1 << 16), now: s.now(), //nolint:gosec // WildDuck's check sum, no secret
 	}
 	out, err := s.appendTo(ctx, &a, n, box)
-	if err != nil {
+	if undoable(err) {
 		undo, cancel := after(ctx)
 		defer cancel()
 		s.giveQuota(undo, a.User, a.Message.Size)
-		return Appended{}, err
 	}
-	return out, nil
+	return out, err
 }
 
 // prepare takes the storage and finds the conversation, at the same time:
@@ -157,7 +156,7 @@ func (s *Store) appendTo(ctx context.Context, a *Append, n *newMessage, box *mai
 		n.hashes[blobs[i].ID] = blobs[i].Hash
 	}
 	out, err := s.insertMessage(ctx, a, n, box)
-	if err != nil {
+	if undoable(err) {
 		undo, cancel := after(ctx)
 		defer cancel()
 		s.releaseBlobs(undo, blobHashes(blobs), n.magic)
@@ -182,8 +181,15 @@ func (s *Store) insertMessage(ctx context.Context, a *Append, n *newMessage, box
 	}
 	n.id = mail.NewIDAt(n.now)
 	n.root = n.id
-	if _, err := s.messages.InsertOne(ctx, messageDoc(n, a)); err != nil {
-		s.unused(context.WithoutCancel(ctx), n.mailbox, n.modseq)
+	// A client that goes away now must not leave it open whether the message
+	// is stored.
+	decide, cancel := after(ctx)
+	defer cancel()
+	if _, err := s.messages.InsertOne(decide, messageDoc(n, a)); err != nil {
+		if !definite(err) {
+			return Appended{}, uncertain{fail(op, err)}
+		}
+		s.unused(decide, n.mailbox, n.modseq)
 		return Appended{}, fail(op, err)
 	}
 	s.appended(ctx, a, n, &got)

@@ -184,7 +184,8 @@ func (s *Store) upload(ctx context.Context, b *message.Blob, magic int) error {
 		{Key: "chunkSize", Value: chunkSize}, {Key: "uploadDate", Value: now}, {Key: "filename", Value: nil},
 		{Key: "contentType", Value: text(b.ContentType)}, {Key: "metadata", Value: meta},
 	})
-	if err != nil && !mongo.IsDuplicateKeyError(err) {
+	// When it is not known whether the files document is there, its chunks stay.
+	if definite(err) && !mongo.IsDuplicateKeyError(err) {
 		return s.failedUpload(ctx, b.Hash, n, err)
 	}
 	return err

@@ -108,7 +108,7 @@ func (s *Store) copyBatch(ctx context.Context, sel Selection, target *mailboxRec
 		return nil, err
 	}
 	moved, err := s.insertCopies(ctx, sel, target, docs)
-	if err != nil {
+	if undoable(err) {
 		undo, cancel := after(ctx)
 		defer cancel()
 		s.giveQuota(undo, sel.User, size)
@@ -128,7 +128,7 @@ func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailbox
 		}
 	}
 	defer func() {
-		if err != nil {
+		if undoable(err) {
 			undo, cancel := after(ctx)
 			defer cancel()
 			s.unreferAll(undo, docs)
@@ -156,14 +156,9 @@ func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailbox
 		}
 		moved = append(moved, Moved{From: d.uid(), To: uid, ID: ids[i]})
 	}
-	if _, err := s.messages.InsertMany(ctx, copies); err != nil {
-		undo, cancel := after(ctx)
-		defer cancel()
-		if _, err := s.messages.DeleteMany(undo, key("_id", key("$in", oids(ids)))); err != nil {
-			s.log.LogAttrs(ctx, slog.LevelError, "undo of a failed copy failed", slog.String("user", sel.User.String()), slog.Any("err", err))
-		}
-		s.unused(undo, to, got.modseq)
-		return nil, fail(op, err)
+	if err := s.insertAll(ctx, to, copies, ids); err != nil {
+		s.unused(context.WithoutCancel(ctx), to, got.modseq)
+		return nil, err
 	}
 	rest, cancel := after(ctx)
 	defer cancel()
@@ -171,6 +166,26 @@ func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailbox
 	s.adjust(rest, to, len(docs), unseen)
 	s.recordAfter(rest, sel.User, entries...)
 	return moved, nil
+}
+
+// insertAll inserts the copies, or none: what a failure has left of them is
+// removed. Where that cannot be known the error is uncertain.
+func (s *Store) insertAll(ctx context.Context, to mail.ID, copies []any, ids []mail.ID) error {
+	const op = "insert copies"
+	decide, cancel := after(ctx)
+	defer cancel()
+	_, err := s.messages.InsertMany(decide, copies)
+	if err == nil {
+		return nil
+	}
+	if !definite(err) {
+		return uncertain{fail(op, err)}
+	}
+	if _, undo := s.messages.DeleteMany(decide, key("_id", key("$in", oids(ids)), "mailbox", oid(to))); undo != nil {
+		s.log.LogAttrs(decide, slog.LevelError, "undo of a failed copy failed", slog.String("mailbox", to.String()), slog.Any("err", undo))
+		return uncertain{fail(op, err)}
+	}
+	return fail(op, err)
 }
 
 func (s *Store) referAll(ctx context.Context, d *copyRecord) error {

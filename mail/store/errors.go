@@ -55,3 +55,23 @@ func oids(ids []mail.ID) []bson.ObjectID {
 	}
 	return out
 }
+
+// definite reports a failure after which the write has certainly not been
+// done. After a lost connection or a timeout it may have been.
+func definite(err error) bool {
+	return err != nil && codeOf(err) != mail.CodeUnavailable
+}
+
+// uncertain marks the failure of a deciding write that may have been done:
+// what the operation took for it must then not be given back. Too much is left
+// that way, and Repair finds it; too little would lose mail.
+type uncertain struct{ error }
+
+// Unwrap gives the failure.
+func (u uncertain) Unwrap() error { return u.error }
+
+// undoable reports an error after which an operation gives back what it took.
+func undoable(err error) bool {
+	var u uncertain
+	return err != nil && !errors.As(err, &u)
+}

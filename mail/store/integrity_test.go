@@ -316,3 +316,40 @@ func TestRecover(t *testing.T) {
 	}
 	wantClean(t, first, busy.ID, quiet.ID)
 }
+
+// Clients that go away at any moment: what was acknowledged is there, whole,
+// and what an interrupted operation took is never too little.
+func TestInterrupted(t *testing.T) {
+	ctx, s := context.Background(), storetest.Open(t)
+	u := newUser(t, s, "ann")
+	box, trash := inbox(t, s, u.ID).ID, byUse(t, s, u.ID, mail.UseTrash).ID
+	stored := 0
+	for i := range 60 {
+		short, cancel := context.WithTimeout(ctx, time.Duration(i)*150*time.Microsecond)
+		if _, err := s.Append(short, store.Append{User: u.ID, Mailbox: box, Message: fileMessage(i, fmt.Sprint("content ", i%4))}); err == nil {
+			stored++
+		}
+		_, _ = s.Copy(short, store.Selection{User: u.ID, Mailbox: box, UIDs: []mail.UID{mail.UID(i)}}, trash)
+		_, _ = s.Expunge(short, store.Selection{User: u.ID, Mailbox: trash, UIDs: []mail.UID{mail.UID(i / 2)}}, store.ExpungeOptions{})
+		cancel()
+	}
+	if got := must(s.Mailbox(ctx, u.ID, box))(t).Total; got < stored {
+		t.Errorf("%d messages, %d were acknowledged", got, stored)
+	}
+	for _, uid := range must(s.UIDs(ctx, u.ID, box, 0, store.ListFilter{}, 0))(t) {
+		r, size, err := s.Raw(ctx, u.ID, box, uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := readAll(t, r); int64(len(text)) != size {
+			t.Errorf("message %d: %d bytes of %d", uid, len(text), size)
+		}
+	}
+	for _, p := range must(s.Verify(ctx, u.ID))(t).Problems {
+		if p.Kind != store.ProblemQuota && p.Kind != store.ProblemTotal && p.Kind != store.ProblemUnseen {
+			t.Errorf("left behind: %+v", p)
+		}
+	}
+	must(s.Recover(ctx))(t)
+	wantClean(t, s, u.ID)
+}
