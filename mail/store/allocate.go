@@ -31,7 +31,7 @@ func (s *Store) allocate(ctx context.Context, op string, user, mailbox mail.ID, 
 		inc = key("uidNext", n, "modifyIndex", 1)
 	}
 	var before mailboxRecord
-	err := s.mailboxes.FindOneAndUpdate(ctx, key("_id", oid(mailbox), "user", oid(user)),
+	err := s.numbers.FindOneAndUpdate(ctx, key("_id", oid(mailbox), "user", oid(user)),
 		bson.D{{Key: "$inc", Value: inc}, {Key: "$set", Value: key("eider.at", now)}},
 		options.FindOneAndUpdate().SetReturnDocument(options.Before)).Decode(&before)
 	if err != nil {

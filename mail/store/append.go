@@ -121,7 +121,7 @@ func (s *Store) takeQuota(ctx context.Context, op string, user mail.ID, size int
 		filter = append(filter, bson.E{Key: "storageUsed", Value: key("$lte", quota-size)})
 	}
 	// The time is a sign of life for Recover.
-	res, err := s.users.UpdateOne(ctx, filter, key("$inc", key("storageUsed", number(size)), "$set", key("eider.at", s.now())))
+	res, err := s.usage.UpdateOne(ctx, filter, key("$inc", key("storageUsed", number(size)), "$set", key("eider.at", s.now())))
 	switch {
 	case err != nil:
 		return fail(op, err)
@@ -139,7 +139,7 @@ func (s *Store) giveQuota(ctx context.Context, user mail.ID, size int64) {
 	if size == 0 {
 		return
 	}
-	if _, err := s.users.UpdateOne(ctx, key("_id", oid(user)), key("$inc", key("storageUsed", number(-size)))); err != nil {
+	if _, err := s.usage.UpdateOne(ctx, key("_id", oid(user)), key("$inc", key("storageUsed", number(-size)))); err != nil {
 		s.log.LogAttrs(ctx, slog.LevelError, "used storage not given back", slog.String("user", user.String()), slog.Any("err", err))
 	}
 }

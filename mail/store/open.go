@@ -88,16 +88,28 @@ func (s *Store) name(o Options) {
 	grid := s.client.Database(or(o.GridFSDatabase, mainName))
 	sender := s.client.Database(or(o.SenderDatabase, "zone-mta"))
 
+	// Not every write of an operation decides (docs/store.md). What goes before
+	// the deciding one is made durable by it where both lie in one log: that is
+	// the embedded store's, and MongoDB's where both lie in one database that is
+	// not sharded. Mailbox numbers must hold in any case, so over a network they
+	// wait like the deciding write; bookkeeping that Repair can mend does not.
+	soon := options.Collection().SetWriteConcern(writeconcern.W1())
+	ordered := options.Collection()
+	if o.Dialer != nil {
+		ordered = soon
+	}
 	s.users, s.addresses = users.Collection("users"), users.Collection("addresses")
+	s.usage = users.Collection("users", soon)
+	s.numbers = main.Collection("mailboxes", ordered)
 	s.aliases, s.authlog = users.Collection("domainaliases"), users.Collection("authlog")
 	s.domains = users.Collection("domaincache")
 	s.sessions, s.tokens = users.Collection("eider_sessions"), users.Collection("eider_tokens")
 	s.mailboxes, s.messages = main.Collection("mailboxes"), main.Collection("messages")
-	s.archived, s.threads = main.Collection("archived"), main.Collection("threads")
-	s.journal, s.settings = main.Collection("journal"), main.Collection("settings")
-	s.addressRegister = main.Collection("addressregister")
-	s.attachmentFiles = grid.Collection("attachments.files")
-	s.attachmentChunks = grid.Collection("attachments.chunks")
+	s.archived, s.threads = main.Collection("archived"), main.Collection("threads", soon)
+	s.journal, s.settings = main.Collection("journal", soon), main.Collection("settings")
+	s.addressRegister = main.Collection("addressregister", soon)
+	s.attachmentFiles = grid.Collection("attachments.files", ordered)
+	s.attachmentChunks = grid.Collection("attachments.chunks", ordered)
 	s.queue = sender.Collection("zone-queue")
 	s.queueFiles, s.queueChunks = sender.Collection("mail.files"), sender.Collection("mail.chunks")
 }

@@ -81,9 +81,12 @@ type Store struct {
 	journalLocks, threadLocks [64]sync.Mutex
 	met                       meetings
 
-	users, addresses, aliases, domains, authlog      *mongo.Collection
-	mailboxes, messages, archived, threads, journal  *mongo.Collection
-	addressRegister, settings                        *mongo.Collection
+	users, addresses, aliases, domains, authlog     *mongo.Collection
+	mailboxes, messages, archived, threads, journal *mongo.Collection
+	addressRegister, settings                       *mongo.Collection
+	// usage and numbers are users and mailboxes for the writes before a deciding
+	// one: used storage, and UIDs with mod-sequences.
+	usage, numbers                                   *mongo.Collection
 	attachmentFiles, attachmentChunks                *mongo.Collection
 	queue, queueFiles, queueChunks, sessions, tokens *mongo.Collection
 }
