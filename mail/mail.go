@@ -12,6 +12,8 @@ import (
 	"encoding/hex"
 	"sync/atomic"
 	"time"
+
+	"github.com/emersion/go-imap/v2"
 )
 
 // ID identifies a stored object. It is a MongoDB ObjectID: four bytes of
@@ -90,12 +92,12 @@ type Flag string
 // System flags (RFC 9051 2.3.2) and the keyword that webmail and clients use
 // for a forwarded message.
 const (
-	FlagSeen      Flag = `\Seen`
-	FlagAnswered  Flag = `\Answered`
-	FlagFlagged   Flag = `\Flagged`
-	FlagDeleted   Flag = `\Deleted`
-	FlagDraft     Flag = `\Draft`
-	FlagForwarded Flag = `$Forwarded`
+	FlagSeen      = Flag(imap.FlagSeen)
+	FlagAnswered  = Flag(imap.FlagAnswered)
+	FlagFlagged   = Flag(imap.FlagFlagged)
+	FlagDeleted   = Flag(imap.FlagDeleted)
+	FlagDraft     = Flag(imap.FlagDraft)
+	FlagForwarded = Flag(imap.FlagForwarded)
 )
 
 // SpecialUse is a mailbox attribute of RFC 6154. INBOX has none; it is known
@@ -105,11 +107,11 @@ type SpecialUse string
 // The special uses that Eider files mail by.
 const (
 	UseNone    SpecialUse = ""
-	UseSent    SpecialUse = `\Sent`
-	UseTrash   SpecialUse = `\Trash`
-	UseDrafts  SpecialUse = `\Drafts`
-	UseJunk    SpecialUse = `\Junk`
-	UseArchive SpecialUse = `\Archive`
+	UseSent               = SpecialUse(imap.MailboxAttrSent)
+	UseTrash              = SpecialUse(imap.MailboxAttrTrash)
+	UseDrafts             = SpecialUse(imap.MailboxAttrDrafts)
+	UseJunk               = SpecialUse(imap.MailboxAttrJunk)
+	UseArchive            = SpecialUse(imap.MailboxAttrArchive)
 )
 
 // Inbox is the path of the one mailbox that every account has.
