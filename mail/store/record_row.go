@@ -30,7 +30,8 @@ type rowRecord struct {
 	Envelope    bson.RawValue      `bson:"envelope"`
 	Outbound    []string           `bson:"outbound"`
 	MimeTree    struct {
-		ParsedHeader bson.RawValue `bson:"parsedHeader"`
+		ParsedHeader  bson.RawValue `bson:"parsedHeader"`
+		AttachmentMap bson.RawValue `bson:"attachmentMap"`
 	} `bson:"mimeTree"`
 }
 
@@ -41,6 +42,7 @@ var rowProjection = bson.D{
 	{Key: "size", Value: 1}, {Key: "msgid", Value: 1}, {Key: "subject", Value: 1}, {Key: "intro", Value: 1},
 	{Key: "ha", Value: 1}, {Key: "attachments", Value: 1}, {Key: "envelope", Value: 1}, {Key: "outbound", Value: 1},
 	{Key: "mimeTree.parsedHeader.content-type", Value: 1}, {Key: "mimeTree.parsedHeader.references", Value: 1},
+	{Key: "mimeTree.attachmentMap", Value: 1},
 }
 
 type attachmentRecord struct {
@@ -70,8 +72,11 @@ func (r *rowRecord) row() mail.Message {
 		Subject: r.Subject, Intro: r.Intro, MessageID: r.MsgID, Date: r.HDate.UTC(), InternalDate: r.IDate.UTC(),
 		HasAttachments: r.HA, Size: r.Size, Outbound: r.Outbound,
 	}
+	hashes := readHashes(r.MimeTree.AttachmentMap)
 	for i := range r.Attachments {
-		m.Attachments = append(m.Attachments, r.Attachments[i].attachment())
+		a := r.Attachments[i].attachment()
+		copy(a.Hash[:], hashes[a.ID])
+		m.Attachments = append(m.Attachments, a)
 	}
 	env := readEnvelopeArray(r.Envelope)
 	m.To, m.Cc, m.Bcc, m.ReplyTo = env.to, env.cc, env.bcc, env.replyTo

@@ -46,6 +46,9 @@ type Options struct {
 	// Stopping ends event streams when the server stops.
 	Stopping context.Context
 	Now      func() time.Time
+	// batch bounds the messages of one store operation, so that a large change
+	// never holds up deliveries. 0 is as many as Rows reads at once.
+	batch int
 }
 
 // server carries the options to the handlers.
@@ -62,6 +65,9 @@ func Register(e *echo.Echo, o Options) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.batch == 0 {
+		o.batch = store.MaxPage
 	}
 	s := &server{o}
 	e.HTTPErrorHandler = s.failed

@@ -38,6 +38,7 @@ type world struct {
 	store    *store.Store
 	accounts *account.Accounts
 	hub      *notify.Hub
+	limit    *limit.Limiter
 	url      string
 	client   *http.Client
 	stop     context.CancelFunc
@@ -55,6 +56,7 @@ func newWorld(t *testing.T, change ...func(*Options)) *world {
 	<-w.hub.Ready()
 
 	limiter := limit.New(env.Signal)
+	w.limit = limiter
 	var err error
 	w.accounts, err = account.New(account.Options{Store: w.store, Limit: limiter, Log: env.Log, Domains: []string{"example.org"}})
 	must(t, err)

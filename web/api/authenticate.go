@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -71,12 +72,12 @@ func (s *server) authenticate(c echo.Context) error {
 
 // authenticateFailed: every refusal is 403 and says no more than it must.
 func authenticateFailed(err error) error {
-	switch code := mail.CodeOf(err); code {
-	case mail.CodeAuth, mail.CodeNoUser, mail.CodeDisabled, mail.CodeInvalid:
-		return &apiError{status: http.StatusForbidden, code: "AuthFailed", text: "Authentication failed"}
-	case mail.CodeForbidden:
+	code := mail.CodeOf(err)
+	if code == mail.CodeForbidden {
 		return &apiError{status: http.StatusForbidden, code: "InvalidAuthScope", text: "Access to requested service disabled"}
-	default:
-		return err
 	}
+	if slices.Contains([]mail.Code{mail.CodeAuth, mail.CodeNoUser, mail.CodeDisabled, mail.CodeInvalid}, code) {
+		return &apiError{status: http.StatusForbidden, code: "AuthFailed", text: "Authentication failed"}
+	}
+	return err
 }

@@ -60,14 +60,8 @@ func (p *params) cursor(key string) string {
 // parseCursor reads one. A cursor that cannot be unwrapped counts as absent;
 // one whose position is not of a message list is refused.
 func parseCursor(s string) (k *store.Key, page int, err error) {
-	raw, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil {
-		return nil, 0, nil //nolint:nilerr // absent
-	}
-	var outer []json.RawMessage
-	var text string
-	if json.Unmarshal(raw, &outer) != nil || len(outer) != 2 ||
-		json.Unmarshal(outer[0], &text) != nil || json.Unmarshal(outer[1], &page) != nil {
+	text, page, ok := unwrap(s)
+	if !ok {
 		return nil, 0, nil
 	}
 	var inner []json.RawMessage
@@ -85,6 +79,15 @@ func parseCursor(s string) (k *store.Key, page int, err error) {
 		return nil, 0, errCursor
 	}
 	return k, page, nil
+}
+
+// unwrap takes the inner cursor and the page's number out of the outer one.
+func unwrap(s string) (text string, page int, ok bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	var outer []json.RawMessage
+	ok = err == nil && json.Unmarshal(raw, &outer) == nil && len(outer) == 2 &&
+		json.Unmarshal(outer[0], &text) == nil && json.Unmarshal(outer[1], &page) == nil
+	return text, page, ok
 }
 
 // parseEJSONDate reads ISO text, milliseconds, or {"$numberLong": "…"}.

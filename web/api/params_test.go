@@ -111,9 +111,23 @@ func TestReaders(t *testing.T) {
 		n    int64
 		want string
 	}{
-		{"5", 5, ""}, {json.Number("5"), 5, ""}, {"5.0", 5, ""}, {" 7 ", 7, ""}, {"", 3, ""}, {nil, 3, ""},
-		{"0", 3, "greater"}, {"11", 3, "less"}, {"1e300", 3, "less"}, {"-1e300", 3, "greater"}, {"99999999999999999999", 3, "less"},
-		{"NaN", 3, "number"}, {"Infinity", 3, "number"}, {"0x5", 3, "number"}, {"x", 3, "number"}, {true, 3, "number"}, {[]any{"5"}, 3, "number"},
+		{"5", 5, ""},
+		{json.Number("5"), 5, ""},
+		{"5.0", 5, ""},
+		{" 7 ", 7, ""},
+		{"", 3, ""},
+		{nil, 3, ""},
+		{"0", 3, "greater"},
+		{"11", 3, "less"},
+		{"1e300", 3, "less"},
+		{"-1e300", 3, "greater"},
+		{"99999999999999999999", 3, "less"},
+		{"NaN", 3, "number"},
+		{"Infinity", 3, "number"},
+		{"0x5", 3, "number"},
+		{"x", 3, "number"},
+		{true, 3, "number"},
+		{[]any{"5"}, 3, "number"},
 	} {
 		p := withValue(c.v)
 		n := p.number("x", false, 1, 10, 3)
@@ -131,9 +145,15 @@ func TestReaders(t *testing.T) {
 		at time.Time
 		ok bool
 	}{
-		{"2026-11-24", day, true}, {"2026-11-24T00:00:00.000Z", day, true}, {"2026-11-24T02:00:00+02:00", day, true},
-		{strconv.FormatInt(day.UnixMilli(), 10), day, true}, {json.Number(strconv.FormatInt(day.UnixMilli(), 10)), day, true},
-		{"", time.Time{}, true}, {"99999999999999999999", time.Time{}, false}, {"8640000000000001", time.Time{}, false}, {"today", time.Time{}, false},
+		{"2026-11-24", day, true},
+		{"2026-11-24T00:00:00.000Z", day, true},
+		{"2026-11-24T02:00:00+02:00", day, true},
+		{strconv.FormatInt(day.UnixMilli(), 10), day, true},
+		{json.Number(strconv.FormatInt(day.UnixMilli(), 10)), day, true},
+		{"", time.Time{}, true},
+		{"99999999999999999999", time.Time{}, false},
+		{"8640000000000001", time.Time{}, false},
+		{"today", time.Time{}, false},
 	} {
 		p := withValue(c.v)
 		if at := p.date("x"); !at.Equal(c.at) || (len(p.wrong) == 0) != c.ok {
@@ -145,8 +165,14 @@ func TestReaders(t *testing.T) {
 		want string
 		ok   bool
 	}{
-		{map[string]any{"a": json.Number("1")}, `{"a":1}`, true}, {`{"a":1}`, `{"a":1}`, true}, {"", "", true},
-		{"null", "", false}, {"[1]", "", false}, {"x", "", false}, {[]any{}, "", false}, {`{"a":"` + strings.Repeat("x", 1<<20) + `"}`, "", false},
+		{map[string]any{"a": json.Number("1")}, `{"a":1}`, true},
+		{`{"a":1}`, `{"a":1}`, true},
+		{"", "", true},
+		{"null", "", false},
+		{"[1]", "", false},
+		{"x", "", false},
+		{[]any{}, "", false},
+		{`{"a":"` + strings.Repeat("x", 1<<20) + `"}`, "", false},
 	} {
 		p := withValue(c.v)
 		got := p.metaData("x")

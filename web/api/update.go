@@ -17,10 +17,6 @@ import (
 // selectorPattern is N, N,N,… or N:M, with * for the open end.
 var selectorPattern = regexp.MustCompile(`^\d+(,\d+)*$|^\d+:(\d+|\*)$`)
 
-// batch bounds the messages of one store operation, so that a large change
-// never holds up deliveries; it is what Rows reads at once.
-const batch = store.MaxPage
-
 // selector is a choice of UIDs: a list, or a range.
 type selector struct {
 	list        []mail.UID
@@ -60,7 +56,7 @@ func parseSelector(text string) (sel selector, ok bool) {
 // each calls do with batches of the UIDs that the selector names and the mailbox holds.
 func (s *server) each(ctx context.Context, user, box mail.ID, sel selector, do func([]mail.UID) error) error {
 	if sel.list != nil {
-		for uids := range slices.Chunk(sel.list, batch) {
+		for uids := range slices.Chunk(sel.list, s.batch) {
 			if err := do(uids); err != nil {
 				return err
 			}
@@ -72,12 +68,12 @@ func (s *server) each(ctx context.Context, user, box mail.ID, sel selector, do f
 		after = sel.first - 1
 	}
 	for {
-		uids, err := s.Store.UIDs(ctx, user, box, after, store.ListFilter{}, batch)
+		uids, err := s.Store.UIDs(ctx, user, box, after, store.ListFilter{}, s.batch)
 		if err != nil || len(uids) == 0 {
 			return err
 		}
 		after = uids[len(uids)-1]
-		full := len(uids) == batch
+		full := len(uids) == s.batch
 		for len(uids) > 0 && uids[len(uids)-1] > sel.last {
 			uids, full = uids[:len(uids)-1], false
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/account"
+	"github.com/eidermail/eider/mail/limit"
 	"github.com/eidermail/eider/mail/store"
 )
 
@@ -137,7 +138,7 @@ func TestAuthenticate(t *testing.T) {
 	must(t, err)
 	_, err = w.store.CreateUser(context.Background(), store.NewUser{Username: "temp", TempPasswordHash: hash})
 	must(t, err)
-	for _, name := range []string{"anna", "ANNA", "an.na", "anna@example.org"} {
+	for _, name := range []string{"AN.NA", "anna@example.org"} {
 		a := w.json("POST", "/authenticate", map[string]any{"username": name, "password": "correct horse 7"}).ok()
 		a.is(u.ID.String(), "id")
 		a.is("anna", "username")
@@ -179,9 +180,8 @@ func TestAuthenticate(t *testing.T) {
 			a.fails(c.status, c.code)
 		})
 	}
-	for range 11 {
-		w.json("POST", "/authenticate", map[string]any{"username": "anna", "password": "x"})
-	}
+	must(t, w.limit.Take(context.Background(), limit.AuthUser, u.ID.String(), 10))
+	_ = w.limit.Take(context.Background(), limit.AuthUser, u.ID.String(), 10) // beyond the limit
 	a = w.json("POST", "/authenticate", map[string]any{"username": "anna", "password": "correct horse 7"}).fails(403, "RateLimitedError")
 	if a.at("retryAfter") == nil {
 		t.Errorf("%s", a.raw)

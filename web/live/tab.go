@@ -231,7 +231,23 @@ func (t *tab) answer(ctx context.Context, q question) error {
 }
 
 func (t *tab) begin(since mail.ID) {
-	t.from, t.feed = since, t.live.Store.Follow(t.user, since)
+	// The feed takes its start for told. But the tab may have heard of that
+	// change while it showed another mailbox.
+	t.from, t.feed = since, t.live.Store.Follow(t.user, before(since))
+}
+
+// before is the id next below; zero, which is no position, stays.
+func before(id mail.ID) mail.ID {
+	if id.IsZero() {
+		return id
+	}
+	for i := len(id) - 1; i >= 0; i-- {
+		id[i]--
+		if id[i] != 0xff {
+			break
+		}
+	}
+	return id
 }
 
 func (t *tab) close(code int, text string) {

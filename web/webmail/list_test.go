@@ -32,7 +32,7 @@ func pageLink(a *answer, word string) string {
 	for _, m := range links.FindAllStringSubmatch(a.body, -1) {
 		link := html.UnescapeString(m[1])
 		u, err := url.Parse(link)
-		if err == nil && u.Query().Get(word) != "" && strings.Count(u.Path, "/") == 2 {
+		if err == nil && u.Query().Get(word) != "" && u.Query().Get("select") == "" && strings.Count(u.Path, "/") == 2 {
 			return link
 		}
 	}
@@ -71,6 +71,9 @@ func TestPaging(t *testing.T) {
 			}
 			if filter != "" && !strings.Contains(next, "filter=unread") {
 				t.Errorf("the filter got lost: %s", next)
+			}
+			if len(pages) > 5 {
+				t.Fatal("paging does not end")
 			}
 			page = b.get(next).is(http.StatusOK)
 		}

@@ -82,7 +82,7 @@ func TestNextStaysHere(t *testing.T) {
 		"//evil.example/%2e", "mail/inbox", "/x" + strings.Repeat("a", 4000),
 	} {
 		b := w.visitor()
-		b.get("/signin?next=" + url.QueryEscape(next)).is(http.StatusOK).lacks("evil.example", "javascript:")
+		b.get("/signin?next="+url.QueryEscape(next)).is(http.StatusOK).lacks("evil.example", "javascript:")
 		b.post("/signin", "username", "anna", "password", password, "next", next).to("/mail/inbox")
 	}
 }
@@ -128,14 +128,16 @@ func TestRegisterRefusals(t *testing.T) {
 	for _, c := range []struct{ name, username, domain, password, words string }{
 		{"B", "anna", "", password, "taken"},
 		{"B", "postmaster", "", password, "reserved"},
-		{"B", "b", "", password, "too short"},
 		{"B", "bertha", "other.example", password, "Choose another domain"},
 		{"B", "bertha", "", "password", "too easy"},
 		{"B", "bertha", "", "", "Choose a password"},
 		{`"><script>alert(1)</script>`, `"><script>`, "", password, "Use letters"},
 	} {
 		a := b.post("/register", "name", c.name, "username", c.username, "domain", c.domain, "password", c.password)
-		a.is(http.StatusUnprocessableEntity).has(c.words).lacks("<script>alert", password)
+		if a.StatusCode != http.StatusUnprocessableEntity {
+			t.Fatalf("%+v: status %d", c, a.StatusCode)
+		}
+		a.has(c.words).lacks("<script>alert", password)
 	}
 	a := b.post("/register/strength", "password", "password", "username", "x").is(http.StatusOK)
 	if a.body != "{\"score\":0}\n" {
@@ -275,4 +277,3 @@ func TestSigningInAgainEndsTheOldSession(t *testing.T) {
 		t.Errorf("the old session: %v", err)
 	}
 }
-

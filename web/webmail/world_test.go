@@ -89,7 +89,9 @@ func startWorld(t *testing.T, secure bool, settings ...setting) *world {
 	})
 	wo.Proxy, err = imageproxy.New(imageproxy.Options{
 		Key: key, Path: webmail.ImagePath, Log: env.Log,
-		Resolve: func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil },
+		Resolve: func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("93.184.216.34")}, nil
+		},
 		Dial: func(ctx context.Context, network string, a netip.AddrPort) (net.Conn, error) {
 			return w.images(ctx, network, a)
 		},
