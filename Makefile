@@ -1,13 +1,15 @@
 # Eider: `make run` starts it, `make test` proves it, `make check` is what CI runs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-redis check fmt lint generate generate-check tools deps bench crash fuzz screenshots
+.PHONY: help run build test test-race check fmt fmt-check lint generate generate-check tools deps bench crash fuzz screenshots
 
 GOLANGCI := bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 TEMPL := go tool -modfile=tools/go.mod templ
 TEST := go test -json -shuffle=on -timeout 10m
 TALLY := go run ./test/tally
+# What stands on signals is tested on both kinds.
+ON_REDIS := ./mail/store ./mail/account ./mail/deliver ./mail/submit ./web/api ./web/webmail ./web/live ./test/script
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -21,8 +23,10 @@ build: ## bin/eider
 deps: ## what the tests need besides Go: Chromium and redis-server
 	@test/deps
 
-test: deps ## all tests: embedded store, memory signals and a real Redis, a real browser
-	@set -o pipefail; $(TEST) ./... | $(TALLY)
+test: deps ## all tests: embedded store, signals in memory and on a real Redis, a real browser
+	@{ $(TEST) ./...; \
+	   test/withredis $(TEST) -count=1 $(ON_REDIS); \
+	   test/withredis $(TEST) -count=1 -run 'TestFirstLight|TestWithoutScript|TestLive' ./test/browser; } | $(TALLY)
 
 test-race: ## all but the browser, under the race detector
 	@set -o pipefail; $(TEST) -race $$(go list ./... | grep -v /test/browser) | $(TALLY)

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -98,7 +98,7 @@ func (s *Store) releaseBlobs(ctx context.Context, hashes [][32]byte, magic int) 
 	}
 }
 
-func hex32(h [32]byte) string { return fmt.Sprintf("%x", h[:]) }
+func hex32(h [32]byte) string { return hex.EncodeToString(h[:]) }
 
 // keepBlob references a content, or stores it when nobody has.
 //
@@ -163,8 +163,10 @@ func (s *Store) upload(ctx context.Context, b *message.Blob, magic int) error {
 		part := data[:min(len(data), chunkSize)]
 		data = data[len(part):]
 		_, err := s.attachmentChunks.InsertOne(ctx, bson.D{
-			{Key: "_id", Value: oid(mail.NewID())}, {Key: "files_id", Value: hashID(b.Hash)},
-			{Key: "n", Value: n}, {Key: "data", Value: bson.Binary{Data: part}},
+			{Key: "_id", Value: oid(mail.NewID())},
+			{Key: "files_id", Value: hashID(b.Hash)},
+			{Key: "n", Value: n},
+			{Key: "data", Value: bson.Binary{Data: part}},
 		})
 		if err != nil {
 			return s.failedUpload(ctx, b.Hash, n, err)
@@ -172,17 +174,24 @@ func (s *Store) upload(ctx context.Context, b *message.Blob, magic int) error {
 	}
 	now := s.now()
 	meta := bson.D{
-		{Key: "m", Value: magic}, {Key: "c", Value: 1}, {Key: "cu", Value: now},
-		{Key: "esize", Value: number(b.EncodedSize)}, {Key: "transferEncoding", Value: text(b.TransferEncoding)},
+		{Key: "m", Value: magic},
+		{Key: "c", Value: 1},
+		{Key: "cu", Value: now},
+		{Key: "esize", Value: number(b.EncodedSize)},
+		{Key: "transferEncoding", Value: text(b.TransferEncoding)},
 	}
 	if b.Decoded {
 		meta = append(meta, bson.E{Key: "decoded", Value: true}, bson.E{Key: "lineLen", Value: b.LineLen})
 	}
 	meta = append(meta, bson.E{Key: "fileContentHash", Value: b.FileContentHash})
 	_, err := s.attachmentFiles.InsertOne(ctx, bson.D{
-		{Key: "_id", Value: hashID(b.Hash)}, {Key: "length", Value: number(int64(len(b.Data)))},
-		{Key: "chunkSize", Value: chunkSize}, {Key: "uploadDate", Value: now}, {Key: "filename", Value: nil},
-		{Key: "contentType", Value: text(b.ContentType)}, {Key: "metadata", Value: meta},
+		{Key: "_id", Value: hashID(b.Hash)},
+		{Key: "length", Value: number(int64(len(b.Data)))},
+		{Key: "chunkSize", Value: chunkSize},
+		{Key: "uploadDate", Value: now},
+		{Key: "filename", Value: nil},
+		{Key: "contentType", Value: text(b.ContentType)},
+		{Key: "metadata", Value: meta},
 	})
 	// When it is not known whether the files document is there, its chunks stay.
 	if definite(err) && !mongo.IsDuplicateKeyError(err) {

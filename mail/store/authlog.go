@@ -59,8 +59,14 @@ func (s *Store) LogAuth(ctx context.Context, e AuthEvent) (mail.ID, error) {
 	id := mail.NewIDAt(now)
 	d := bson.D{{Key: "_id", Value: oid(id)}, {Key: "user", Value: oid(e.User)}, {Key: "action", Value: text(e.Action)}, {Key: "result", Value: text(e.Result)}}
 	for _, f := range []struct{ name, value string }{
-		{"protocol", e.Protocol}, {"ip", e.IP}, {"sess", e.Session}, {"requiredScope", e.RequiredScope}, {"source", e.Source},
-		{"appId", e.AppID}, {"require2fa", e.Require2FA}, {"target", e.Target},
+		{"protocol", e.Protocol},
+		{"ip", e.IP},
+		{"sess", e.Session},
+		{"requiredScope", e.RequiredScope},
+		{"source", e.Source},
+		{"appId", e.AppID},
+		{"require2fa", e.Require2FA},
+		{"target", e.Target},
 	} {
 		if f.value != "" {
 			d = append(d, bson.E{Key: f.name, Value: text(f.value)})

@@ -146,7 +146,7 @@ func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailbox
 	for i := range docs {
 		d := &docs[i]
 		ids[i] = mail.NewIDAt(s.now())
-		uid := got.uid + mail.UID(i) //nolint:gosec // checked by allocate
+		uid := got.uid + mail.UID(i) // checked by allocate
 		copies[i] = s.copyDoc(d, target, ids[i], uid, got.modseq)
 		isUnseen := !mail.HasFlag(flagsOf(d.Flags), mail.FlagSeen)
 		unseen += count(isUnseen)

@@ -21,6 +21,10 @@ type index struct {
 	ttl     int32
 	expires bool
 	partial bson.D
+	// idle marks one of WildDuck's that serves no query of ours yet. Each costs
+	// every delivery a page, so the embedded store, which WildDuck never opens,
+	// goes without it.
+	idle bool
 	// optional marks an index that serves no query of ours (WildDuck's full
 	// text, hashed shard keys); an engine without its kind goes without it.
 	optional bool
@@ -43,6 +47,15 @@ var (
 	indexPage       = key("mailbox", 1, "idate", -1, "_id", -1)
 	indexThread     = key("user", 1, "thread", 1)
 	indexUnseen     = key("mailbox", 1, "unseen", 1)
+)
+
+// Pages of a filtered list have indexes of their own, which hold only the rows
+// that pass: a list of ten stars must not read a mailbox of 100,000. Their keys
+// are indexPage's, so queries name them.
+const (
+	indexPageUnseen      = "eider_page_unseen"
+	indexPageFlagged     = "eider_page_flagged"
+	indexPageAttachments = "eider_page_attachments"
 )
 
 type collectionIndexes struct {
@@ -146,29 +159,35 @@ func (s *Store) schemaIndexes() []collectionIndexes {
 
 func messageIndexes() []index {
 	return []index{
-		{name: "mailbox_uid_shard", keys: key("_id", 1, "mailbox", 1, "uid", 1)},
+		{name: "mailbox_uid_shard", keys: key("_id", 1, "mailbox", 1, "uid", 1), idle: true},
 		{name: "user_messages_by_thread", keys: indexThread},
 		{name: "mailbox_uid", keys: indexUID},
 		{name: "mailbox_uid_reverse", keys: indexUIDReverse},
 		{name: "mailbox_modseq_uid", keys: key("mailbox", 1, "modseq", 1, "uid", 1)},
-		{name: "mailbox_flags", keys: key("mailbox", 1, "flags", 1)},
-		{name: "by_idate", keys: key("mailbox", 1, "idate", 1)},
+		{name: "mailbox_flags", keys: key("mailbox", 1, "flags", 1), idle: true},
+		{name: "by_idate", keys: key("mailbox", 1, "idate", 1), idle: true},
 		{name: "by_idate_reverse_uid", keys: indexPage},
-		{name: "by_hdate", keys: key("mailbox", 1, "hdate", 1, "msgid", 1)},
-		{name: "by_size", keys: key("mailbox", 1, "size", 1)},
-		{name: "by_headers", keys: key("mailbox", 1, "headers.key", 1, "headers.value", 1)},
+		{name: "by_hdate", keys: key("mailbox", 1, "hdate", 1, "msgid", 1), idle: true},
+		{name: "by_size", keys: key("mailbox", 1, "size", 1), idle: true},
+		{name: "by_headers", keys: key("mailbox", 1, "headers.key", 1, "headers.value", 1), idle: true},
 		{name: "fulltext", keys: key("user", 1, "headers.value", "text", "text", "text"), partial: key("searchable", true), optional: true},
 		{name: "mailbox_unseen_flag", keys: indexUnseen},
-		{name: "user_unseen_flag", keys: key("user", 1, "unseen", 1), partial: key("searchable", true)},
-		{name: "mailbox_undeleted_flag", keys: key("mailbox", 1, "undeleted", 1)},
-		{name: "mailbox_flagged_flag", keys: key("mailbox", 1, "flagged", 1)},
-		{name: "user_flagged_flag", keys: key("user", 1, "flagged", 1)},
-		{name: "user_searchable_flag", keys: key("user", 1, "searchable", 1)},
-		{name: "mailbox_draft_flag", keys: key("mailbox", 1, "draft", 1)},
-		{name: "has_attachment", keys: key("mailbox", 1, "ha", 1)},
+		{name: "user_unseen_flag", keys: key("user", 1, "unseen", 1), partial: key("searchable", true), idle: true},
+		{name: "mailbox_undeleted_flag", keys: key("mailbox", 1, "undeleted", 1), idle: true},
+		{name: "mailbox_flagged_flag", keys: key("mailbox", 1, "flagged", 1), idle: true},
+		{name: "user_flagged_flag", keys: key("user", 1, "flagged", 1), idle: true},
+		{name: "user_searchable_flag", keys: key("user", 1, "searchable", 1), idle: true},
+		{name: "mailbox_draft_flag", keys: key("mailbox", 1, "draft", 1), idle: true},
+		{name: "has_attachment", keys: key("mailbox", 1, "ha", 1), idle: true},
 		{name: "retention_time", keys: key("exp", 1, "rdate", 1), partial: key("exp", true)},
+		{name: indexPageUnseen, keys: indexPage, partial: key("unseen", true)},
+		{name: indexPageFlagged, keys: indexPage, partial: key("flagged", true)},
+		{name: indexPageAttachments, keys: indexPage, partial: key("ha", true)},
 	}
 }
+
+// wanted reports whether the index is made here.
+func (s *Store) wanted(x *index) bool { return !x.optional && !(x.idle && s.embedded) }
 
 // ensureIndexes makes what is missing. An index that WildDuck made with the
 // same keys under another name or with other options is left as it is.
@@ -176,7 +195,7 @@ func (s *Store) ensureIndexes(ctx context.Context) error {
 	for _, c := range s.schemaIndexes() {
 		var all []mongo.IndexModel
 		for i := range c.indexes {
-			if !c.indexes[i].optional {
+			if s.wanted(&c.indexes[i]) {
 				all = append(all, c.indexes[i].model())
 			}
 		}
@@ -197,7 +216,7 @@ func (s *Store) ensureIndexes(ctx context.Context) error {
 func (s *Store) ensureEach(ctx context.Context, c collectionIndexes) error {
 	for i := range c.indexes {
 		x := &c.indexes[i]
-		if x.optional {
+		if !s.wanted(x) {
 			continue
 		}
 		if _, err := c.collection.Indexes().CreateOne(ctx, x.model()); err != nil && !indexConflict(err) {

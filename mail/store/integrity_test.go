@@ -93,7 +93,9 @@ func TestUploadLeftByCrash(t *testing.T) {
 	blob := m.Blobs()[0]
 	_, err := env.Collection(t, "attachments.chunks").InsertOne(ctx, bson.D{
 		{Key: "_id", Value: bson.ObjectID(mail.NewIDAt(time.Now().Add(-time.Hour)))},
-		{Key: "files_id", Value: bson.Binary{Data: blob.Hash[:]}}, {Key: "n", Value: 0}, {Key: "data", Value: bson.Binary{Data: []byte("half")}},
+		{Key: "files_id", Value: bson.Binary{Data: blob.Hash[:]}},
+		{Key: "n", Value: 0},
+		{Key: "data", Value: bson.Binary{Data: []byte("half")}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -273,8 +275,12 @@ func TestFeedFindsLateEntries(t *testing.T) {
 		t.Fatalf("changes %+v, %v", got, err)
 	}
 	_, err := env.Collection(t, "journal").InsertOne(ctx, bson.D{
-		{Key: "_id", Value: bson.ObjectID(late)}, {Key: "user", Value: bson.ObjectID(u.ID)}, {Key: "mailbox", Value: bson.ObjectID(mail.NewID())},
-		{Key: "command", Value: "CREATE"}, {Key: "created", Value: time.Now()}, {Key: "path", Value: "Late"},
+		{Key: "_id", Value: bson.ObjectID(late)},
+		{Key: "user", Value: bson.ObjectID(u.ID)},
+		{Key: "mailbox", Value: bson.ObjectID(mail.NewID())},
+		{Key: "command", Value: "CREATE"},
+		{Key: "created", Value: time.Now()},
+		{Key: "path", Value: "Late"},
 	})
 	if err != nil {
 		t.Fatal(err)

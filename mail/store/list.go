@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/eidermail/eider/mail"
@@ -28,6 +27,19 @@ func (f ListFilter) filter(mailbox mail.ID) bson.D {
 		d = append(d, bson.E{Key: "ha", Value: true})
 	}
 	return d
+}
+
+// index is the hint of a filtered page: the rarest condition first.
+func (f ListFilter) index() any {
+	switch {
+	case f.Flagged:
+		return indexPageFlagged
+	case f.Attachments:
+		return indexPageAttachments
+	case f.Unseen:
+		return indexPageUnseen
+	}
+	return indexPage
 }
 
 // beyond narrows a filter to rows on one side of a key. The range of idate
@@ -68,13 +80,13 @@ func (s *Store) Messages(ctx context.Context, l List) (Page, error) {
 	if k != nil {
 		filter = beyond(base, *k, older)
 	}
-	rows, err := s.pageRows(ctx, filter, older, l.Limit+1)
+	rows, err := s.pageRows(ctx, filter, l.Filter.index(), older, l.Limit+1)
 	if err != nil {
 		return Page{}, err
 	}
 	more := len(rows) > l.Limit
 	rows = rows[:min(len(rows), l.Limit)]
-	behind, err := s.anyBehind(ctx, base, k, older)
+	behind, err := s.anyBehind(ctx, base, l.Filter.index(), k, older)
 	if err != nil {
 		return Page{}, err
 	}
@@ -91,13 +103,13 @@ func (s *Store) Messages(ctx context.Context, l List) (Page, error) {
 	return page, nil
 }
 
-func (s *Store) pageRows(ctx context.Context, filter bson.D, newestFirst bool, limit int) ([]mail.Message, error) {
+func (s *Store) pageRows(ctx context.Context, filter bson.D, index any, newestFirst bool, limit int) ([]mail.Message, error) {
 	direction := 1
 	if newestFirst {
 		direction = -1
 	}
 	return s.rows(ctx, filter, options.Find().SetSort(key("idate", direction, "_id", direction)).
-		SetLimit(int64(limit)).SetProjection(rowProjection).SetHint(indexPage))
+		SetLimit(int64(limit)).SetProjection(rowProjection).SetHint(index))
 }
 
 func (s *Store) rows(ctx context.Context, filter bson.D, o *options.FindOptionsBuilder) ([]mail.Message, error) {
@@ -119,7 +131,7 @@ func (s *Store) rows(ctx context.Context, filter bson.D, o *options.FindOptionsB
 
 // anyBehind tells whether there are rows on the other side of the page: at the
 // key itself or beyond it. Without a key there are none.
-func (s *Store) anyBehind(ctx context.Context, base bson.D, k *Key, older bool) (bool, error) {
+func (s *Store) anyBehind(ctx context.Context, base bson.D, index any, k *Key, older bool) (bool, error) {
 	if k == nil {
 		return false, nil
 	}
@@ -132,14 +144,19 @@ func (s *Store) anyBehind(ctx context.Context, base bson.D, k *Key, older bool) 
 		bson.E{Key: "$or", Value: bson.A{
 			key("idate", key(map[bool]string{true: "$gt", false: "$lt"}[older], k.Date)), key("_id", key(edge, oid(k.ID))),
 		}})
-	err := s.messages.FindOne(ctx, filter, options.FindOne().SetProjection(key("_id", 1)).SetHint(indexPage)).Err()
+	err := s.messages.FindOne(ctx, filter, options.FindOne().SetProjection(key("_id", 1)).SetHint(index)).Err()
 	if isNone(err) {
 		return false, nil
 	}
 	return err == nil, fail("look beside the page", err)
 }
 
-// fillThreadCounts counts each row's conversation, in one query.
+// maxCounted bounds the rows that a page's conversation counts may read. A
+// conversation beyond it shows a number that is too low, never a slow page.
+const maxCounted = 5000
+
+// fillThreadCounts counts each row's conversation, in one query that the index
+// answers by itself.
 func (s *Store) fillThreadCounts(ctx context.Context, user mail.ID, rows []mail.Message) error {
 	const op = "count conversations"
 	threads := make([]mail.ID, 0, len(rows))
@@ -151,26 +168,23 @@ func (s *Store) fillThreadCounts(ctx context.Context, user mail.ID, rows []mail.
 	if len(threads) == 0 {
 		return nil
 	}
-	cur, err := s.messages.Aggregate(ctx, mongo.Pipeline{
-		key("$match", key("user", oid(user), "thread", key("$in", oids(threads)))),
-		key("$group", key("_id", "$thread", "count", key("$sum", 1))),
-	}, options.Aggregate().SetHint(indexThread))
+	cur, err := s.messages.Find(ctx, key("user", oid(user), "thread", key("$in", oids(threads))), options.Find().
+		SetProjection(key("_id", 0, "thread", 1)).SetHint(indexThread).SetLimit(maxCounted).SetBatchSize(maxCounted))
 	if err != nil {
 		return fail(op, err)
 	}
-	var counts []struct {
-		ID    bson.ObjectID `bson:"_id"`
-		Count int64         `bson:"count"`
+	var members []struct {
+		Thread bson.ObjectID `bson:"thread"`
 	}
-	if err := cur.All(ctx, &counts); err != nil {
+	if err := cur.All(ctx, &members); err != nil {
 		return fail(op, err)
 	}
-	byID := make(map[mail.ID]int, len(counts))
-	for _, c := range counts {
-		byID[mail.ID(c.ID)] = int(c.Count)
+	counts := make(map[mail.ID]int, len(threads))
+	for i := range members {
+		counts[mail.ID(members[i].Thread)]++
 	}
 	for i := range rows {
-		rows[i].ThreadCount = byID[rows[i].Thread]
+		rows[i].ThreadCount = counts[rows[i].Thread]
 	}
 	return nil
 }

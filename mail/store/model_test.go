@@ -275,6 +275,8 @@ func watch(ctx context.Context, s *store.Store, user, start mail.ID, stop, poke 
 				live[p] = true
 			case mail.CommandExpunge:
 				gone[p] = true
+			case mail.CommandFetch, mail.CommandCreate, mail.CommandRename, mail.CommandDelete:
+				// They place no message and take none away.
 			}
 		}
 		if last && len(changes) == 0 {

@@ -93,7 +93,7 @@ func (m *mover) round(ctx context.Context, rows []stateRecord) ([]mail.UID, erro
 	models := make([]mongo.WriteModel, len(rows))
 	fresh := make([]mail.UID, len(rows))
 	for i := range rows {
-		fresh[i] = target.uid + mail.UID(i) //nolint:gosec // checked by allocate
+		fresh[i] = target.uid + mail.UID(i) // checked by allocate
 		steps[i] = step{row: &rows[i], uid: fresh[i], flags: m.change.apply(flagsOf(rows[i].Flags))}
 		models[i] = mongo.NewUpdateOneModel().SetFilter(rows[i].guard(m.sel.Mailbox)).SetUpdate(m.update(&steps[i], target.modseq))
 	}

@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -23,7 +23,7 @@ const selectionTimeout = 10 * time.Second
 func Open(ctx context.Context, o Options) (*Store, error) {
 	const op = "open store"
 	if o.Signal == nil || o.URI == "" {
-		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Err: fmt.Errorf("a database address and signals are needed")}
+		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Err: errors.New("a database address and signals are needed")}
 	}
 	client, err := mongo.Connect(clientOptions(o))
 	if err != nil {
@@ -95,7 +95,8 @@ func (s *Store) name(o Options) {
 	// wait like the deciding write; bookkeeping that Repair can mend does not.
 	soon := options.Collection().SetWriteConcern(writeconcern.W1())
 	ordered := options.Collection()
-	if o.Dialer != nil {
+	s.embedded = o.Dialer != nil
+	if s.embedded {
 		ordered = soon
 	}
 	s.users, s.addresses = users.Collection("users"), users.Collection("addresses")

@@ -29,7 +29,7 @@ func NewQueueID(now time.Time) string {
 	_, _ = rand.Read(b[:]) // never fails
 	id := mail.NewID()     // its last bytes are a counter
 	low := uint64(binary.BigEndian.Uint16(id[10:]) % 4096)
-	n := uint64(now.UnixMilli())*4096 + low //nolint:gosec // after 1970
+	n := uint64(now.UnixMilli())*4096 + low // after 1970
 	return fmt.Sprintf("%014x", n) + hex.EncodeToString(b[:])
 }
 
@@ -104,16 +104,22 @@ func (s *Store) putQueueBody(ctx context.Context, file mail.ID, m *QueueMessage,
 		part := rest[:min(len(rest), chunkSize)]
 		rest = rest[len(part):]
 		if _, err := s.queueChunks.InsertOne(ctx, bson.D{
-			{Key: "_id", Value: oid(mail.NewID())}, {Key: "files_id", Value: oid(file)},
-			{Key: "n", Value: n}, {Key: "data", Value: bson.Binary{Data: part}},
+			{Key: "_id", Value: oid(mail.NewID())},
+			{Key: "files_id", Value: oid(file)},
+			{Key: "n", Value: n},
+			{Key: "data", Value: bson.Binary{Data: part}},
 		}); err != nil {
 			s.dropQueueBody(context.WithoutCancel(ctx), file)
 			return fail(op, err)
 		}
 	}
 	_, err := s.queueFiles.InsertOne(ctx, bson.D{
-		{Key: "_id", Value: oid(file)}, {Key: "length", Value: number(int64(len(body)))}, {Key: "chunkSize", Value: chunkSize},
-		{Key: "uploadDate", Value: now}, {Key: "filename", Value: queueFile(m.ID)}, {Key: "contentType", Value: "message/rfc822"},
+		{Key: "_id", Value: oid(file)},
+		{Key: "length", Value: number(int64(len(body)))},
+		{Key: "chunkSize", Value: chunkSize},
+		{Key: "uploadDate", Value: now},
+		{Key: "filename", Value: queueFile(m.ID)},
+		{Key: "contentType", Value: "message/rfc822"},
 		{Key: "metadata", Value: key("created", now, "data", queueEnvelope(m, header, body, now))},
 	})
 	if err != nil {
@@ -185,8 +191,12 @@ func parsedEnvelope(m *message.Message) bson.D {
 		return false
 	}
 	return bson.D{
-		{Key: "from", Value: one(m.From)}, {Key: "to", Value: list(m.To)}, {Key: "cc", Value: list(m.Cc)},
-		{Key: "bcc", Value: list(m.Bcc)}, {Key: "replyTo", Value: one(m.ReplyTo)}, {Key: "sender", Value: one(m.Sender)},
+		{Key: "from", Value: one(m.From)},
+		{Key: "to", Value: list(m.To)},
+		{Key: "cc", Value: list(m.Cc)},
+		{Key: "bcc", Value: list(m.Bcc)},
+		{Key: "replyTo", Value: one(m.ReplyTo)},
+		{Key: "sender", Value: one(m.Sender)},
 	}
 }
 

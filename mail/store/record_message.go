@@ -257,8 +257,13 @@ func metaDoc(m Meta, now time.Time) bson.D {
 		{Key: "to", Value: textArray(m.To)},
 	}
 	for _, f := range []struct{ name, value string }{
-		{"transactionId", m.TransactionID}, {"origin", m.Origin}, {"originhost", m.OriginHost}, {"transhost", m.TransHost},
-		{"transtype", m.TransType}, {"queueId", m.QueueID}, {"sess", m.Session},
+		{"transactionId", m.TransactionID},
+		{"origin", m.Origin},
+		{"originhost", m.OriginHost},
+		{"transhost", m.TransHost},
+		{"transtype", m.TransType},
+		{"queueId", m.QueueID},
+		{"sess", m.Session},
 	} {
 		if f.value != "" {
 			d = append(d, bson.E{Key: f.name, Value: text(f.value)})

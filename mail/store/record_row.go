@@ -37,11 +37,24 @@ type rowRecord struct {
 
 // rowProjection is what rowRecord needs: neither bodies nor MIME tree.
 var rowProjection = bson.D{
-	{Key: "user", Value: 1}, {Key: "mailbox", Value: 1}, {Key: "thread", Value: 1}, {Key: "uid", Value: 1},
-	{Key: "modseq", Value: 1}, {Key: "flags", Value: 1}, {Key: "idate", Value: 1}, {Key: "hdate", Value: 1},
-	{Key: "size", Value: 1}, {Key: "msgid", Value: 1}, {Key: "subject", Value: 1}, {Key: "intro", Value: 1},
-	{Key: "ha", Value: 1}, {Key: "attachments", Value: 1}, {Key: "envelope", Value: 1}, {Key: "outbound", Value: 1},
-	{Key: "mimeTree.parsedHeader.content-type", Value: 1}, {Key: "mimeTree.parsedHeader.references", Value: 1},
+	{Key: "user", Value: 1},
+	{Key: "mailbox", Value: 1},
+	{Key: "thread", Value: 1},
+	{Key: "uid", Value: 1},
+	{Key: "modseq", Value: 1},
+	{Key: "flags", Value: 1},
+	{Key: "idate", Value: 1},
+	{Key: "hdate", Value: 1},
+	{Key: "size", Value: 1},
+	{Key: "msgid", Value: 1},
+	{Key: "subject", Value: 1},
+	{Key: "intro", Value: 1},
+	{Key: "ha", Value: 1},
+	{Key: "attachments", Value: 1},
+	{Key: "envelope", Value: 1},
+	{Key: "outbound", Value: 1},
+	{Key: "mimeTree.parsedHeader.content-type", Value: 1},
+	{Key: "mimeTree.parsedHeader.references", Value: 1},
 	{Key: "mimeTree.attachmentMap", Value: 1},
 }
 

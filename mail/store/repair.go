@@ -46,13 +46,17 @@ func (s *Store) mend(ctx context.Context, user mail.ID, p *Problem) error {
 
 // mendQuota adds the difference, so that writes meanwhile are not lost.
 func (s *Store) mendQuota(ctx context.Context, user mail.ID, p *Problem) error {
-	want, err1 := strconv.ParseInt(p.Want, 10, 64)
-	have, err2 := strconv.ParseInt(p.Have, 10, 64)
-	if err1 != nil || err2 != nil {
-		return nil
+	const op = "mend used storage"
+	want, err := strconv.ParseInt(p.Want, 10, 64)
+	if err != nil {
+		return fail(op, err)
 	}
-	_, err := s.users.UpdateOne(ctx, key("_id", oid(user)), key("$inc", key("storageUsed", number(want-have))))
-	return fail("mend used storage", err)
+	have, err := strconv.ParseInt(p.Have, 10, 64)
+	if err != nil {
+		return fail(op, err)
+	}
+	_, err = s.users.UpdateOne(ctx, key("_id", oid(user)), key("$inc", key("storageUsed", number(want-have))))
+	return fail(op, err)
 }
 
 func (s *Store) stateByID(ctx context.Context, user, id mail.ID) (*verifyRecord, error) {

@@ -58,8 +58,13 @@ type stateRecord struct {
 }
 
 var stateProjection = bson.D{
-	{Key: "thread", Value: 1}, {Key: "uid", Value: 1}, {Key: "modseq", Value: 1}, {Key: "flags", Value: 1},
-	{Key: "idate", Value: 1}, {Key: "size", Value: 1}, {Key: "unseen", Value: 1},
+	{Key: "thread", Value: 1},
+	{Key: "uid", Value: 1},
+	{Key: "modseq", Value: 1},
+	{Key: "flags", Value: 1},
+	{Key: "idate", Value: 1},
+	{Key: "size", Value: 1},
+	{Key: "unseen", Value: 1},
 }
 
 func (r *stateRecord) uid() mail.UID       { return mail.UID(r.UID) }       //nolint:gosec // 32 bits by RFC

@@ -86,7 +86,9 @@ type Store struct {
 	addressRegister, settings                       *mongo.Collection
 	// usage and numbers are users and mailboxes for the writes before a deciding
 	// one: used storage, and UIDs with mod-sequences.
-	usage, numbers                                   *mongo.Collection
+	usage, numbers *mongo.Collection
+	// embedded: the database is the engine in this process.
+	embedded                                         bool
 	attachmentFiles, attachmentChunks                *mongo.Collection
 	queue, queueFiles, queueChunks, sessions, tokens *mongo.Collection
 }

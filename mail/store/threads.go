@@ -49,8 +49,11 @@ func (s *Store) threadOf(ctx context.Context, user mail.ID, m *message.Message) 
 func (s *Store) newThread(ctx context.Context, user mail.ID, m *message.Message) (mail.ID, error) {
 	id := mail.NewIDAt(s.now())
 	_, err := s.threads.InsertOne(ctx, bson.D{
-		{Key: "_id", Value: oid(id)}, {Key: "user", Value: oid(user)}, {Key: "subject", Value: text(m.ThreadSubject)},
-		{Key: "ids", Value: textArray(m.ThreadRefs)}, {Key: "updated", Value: s.now()},
+		{Key: "_id", Value: oid(id)},
+		{Key: "user", Value: oid(user)},
+		{Key: "subject", Value: text(m.ThreadSubject)},
+		{Key: "ids", Value: textArray(m.ThreadRefs)},
+		{Key: "updated", Value: s.now()},
 	})
 	return id, fail("found thread", err)
 }

@@ -19,7 +19,7 @@ type Append struct {
 	// Message is the parsed message; its bytes are written from here.
 	Message *message.Message
 	Flags   []mail.Flag
-	// InternalDate is when it arrived, zero for now.
+	// InternalDate is when it arrived, zero means now.
 	InternalDate time.Time
 	Meta         Meta
 	// Verification is what the MX found; nil for mail that did not come over it.
@@ -241,7 +241,7 @@ type QueueMessage struct {
 	ParentID string
 	// Zone is the sending zone, "" for "default".
 	Zone string
-	// SendAt is the earliest attempt, zero for now.
+	// SendAt is the earliest attempt, zero means now.
 	SendAt time.Time
 }
 
