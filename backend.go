@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/eidermail/eider/config"
 	"github.com/eidermail/eider/embedded/docstore"
+	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/account"
 	"github.com/eidermail/eider/mail/limit"
 	"github.com/eidermail/eider/mail/notify"
@@ -61,7 +63,7 @@ func openBackend(ctx context.Context, c config.Config, log *slog.Logger) (b *bac
 		opts.URI, opts.Dialer = embeddedURI, b.engine
 	}
 	if b.store, err = store.Open(ctx, opts); err != nil {
-		return b, fmt.Errorf("the database cannot be opened: %w", err)
+		return b, storeError(c, err)
 	}
 	if b.secret, err = b.store.Secret(ctx, "installation"); err != nil {
 		return b, fmt.Errorf("read the installation's secret: %w", err)
@@ -74,11 +76,23 @@ func openBackend(ctx context.Context, c config.Config, log *slog.Logger) (b *bac
 	return b, err
 }
 
+// storeError says which option is at fault.
+func storeError(c config.Config, err error) error {
+	switch {
+	case c.Mongo == "":
+		return fmt.Errorf("--data %s: the store cannot be opened: %w", c.Data, err)
+	case mail.IsCode(err, mail.CodeInvalid):
+		return fmt.Errorf("--mongo is not understood: %w", err)
+	default:
+		return fmt.Errorf("--mongo cannot be reached: %w: start it, or correct the address", err)
+	}
+}
+
 func (b *backend) openSignals(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if c.Redis == "" {
 		b.signals = signal.NewMemory(signal.MemoryOptions{})
 	} else if b.signals, err = signal.NewRedis(ctx, c.Redis, log); err != nil {
-		return fmt.Errorf("--redis cannot be reached: %w", err)
+		return fmt.Errorf("--redis cannot be reached: %w: start it, or correct the address", err)
 	}
 	b.hub = notify.New(b.signals, log)
 	hubCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -93,13 +107,41 @@ func (b *backend) openSignals(ctx context.Context, c config.Config, log *slog.Lo
 
 func (b *backend) openEngine(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return fmt.Errorf("--data %s cannot be made: %w", c.Data, err)
+		return fmt.Errorf("--data %s cannot be made: %w: give another folder", c.Data, err)
 	}
-	b.engine, err = docstore.Open(ctx, docstore.Options{Path: filepath.Join(c.Data, "eider.db"), Log: log})
+	path := filepath.Join(c.Data, "eider.db")
+	// The engine makes the files beside this one with the same rights. The
+	// folder may be one that others can read.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = file.Close()
+	}
 	if err != nil {
+		return fmt.Errorf("--data %s cannot be written: %w: give another folder, or the right to write there", c.Data, err)
+	}
+	if b.engine, err = docstore.Open(ctx, docstore.Options{Path: path, Log: log}); err != nil {
 		return fmt.Errorf("--data %s: %w", c.Data, err)
 	}
 	return nil
+}
+
+// recover mends what a crash left open, before anything else is written. Only
+// the embedded store does so, where no other process can be writing; the last
+// server's control file is still there after a crash, and stays until all is
+// mended.
+func (b *backend) recover(ctx context.Context, c config.Config, log *slog.Logger) error {
+	if !leftControl(c) {
+		return nil
+	}
+	start := time.Now()
+	done, err := b.store.Recover(ctx)
+	if err != nil {
+		return fmt.Errorf("recover after an unclean stop: %w", err)
+	}
+	log.LogAttrs(ctx, slog.LevelInfo, "recovered after an unclean stop",
+		slog.Int("users", done.Users), slog.Int("messages", done.Messages),
+		slog.Int("mended", done.Problems), slog.Duration("took", time.Since(start)))
+	return removeControl(filepath.Join(c.Data, controlFile))
 }
 
 // close ends what was opened, in the reverse order.

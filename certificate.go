@@ -49,8 +49,11 @@ func loadTLS(c config.Config) (*tls.Config, error) {
 func storedSelfSigned(dir, host string) (tls.Certificate, error) {
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return cert, err
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return cert, fmt.Errorf("the certificate in %s cannot be used: %w: remove the folder, and the next start makes a new one", dir, err)
+	}
+	if err == nil {
+		return cert, nil
 	}
 	certPEM, keyPEM, err := selfSignedPEM(host, time.Now())
 	if err != nil {
@@ -59,15 +62,18 @@ func storedSelfSigned(dir, host string) (tls.Certificate, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return tls.Certificate{}, fmt.Errorf("make the certificate's folder: %w", err)
 	}
-	// The key first: a crash between the two leaves no certificate, and the
-	// next start makes both anew.
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{keyFile, keyPEM}, {certFile, certPEM}} {
-		if err := os.WriteFile(f.name, f.data, 0o600); err != nil {
-			return tls.Certificate{}, fmt.Errorf("keep the certificate: %w", err)
-		}
+	// The key first, and the certificate under its name only when it is whole:
+	// after a crash between there is none, and the next start makes both anew.
+	part := certFile + ".part"
+	err = os.WriteFile(keyFile, keyPEM, 0o600)
+	if err == nil {
+		err = os.WriteFile(part, certPEM, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(part, certFile)
+	}
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("keep the certificate: %w", err)
 	}
 	return tls.X509KeyPair(certPEM, keyPEM)
 }

@@ -7,9 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/eidermail/eider/config"
+	"github.com/eidermail/eider/embedded/docstore"
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/account"
 	"github.com/eidermail/eider/mail/store"
@@ -27,6 +29,21 @@ type newAccount struct {
 
 // newToken is the order of `eider token add`.
 type newToken struct{ User, Role string }
+
+// ownRole is the role that reaches nothing but its account's own data.
+const ownRole = "user"
+
+// check refuses a token that would open nothing. The roles are WildDuck's.
+func (o newToken) check() error {
+	roles := []string{"root", "manager", "webmail", ownRole, "auth", "tokenAuth", "audit", "downloader", "attachments"}
+	if !slices.Contains(roles, o.Role) {
+		return fmt.Errorf("--role %q is none of %s", o.Role, strings.Join(roles, ", "))
+	}
+	if o.Role == ownRole && o.User == "" {
+		return fmt.Errorf("--role %s needs the account: give --user NAME", ownRole)
+	}
+	return nil
+}
 
 func userCommand(ctx context.Context, t terminal, args []string) error {
 	if len(args) == 0 || args[0] != "add" {
@@ -80,8 +97,11 @@ func tokenCommand(ctx context.Context, t terminal, args []string) error {
 		if order.Role == "" {
 			order.Role = "root"
 			if order.User != "" {
-				order.Role = "user"
+				order.Role = ownRole
 			}
+		}
+		if err := order.check(); err != nil {
+			return usageError{err}
 		}
 		made, err := administer(ctx, c, t, "token", order)
 		if err != nil {
@@ -111,16 +131,23 @@ func readPassword(in io.Reader) (string, error) {
 // administer carries an order out: through the running server where one holds
 // the data folder, and on the data itself otherwise.
 func administer(ctx context.Context, c config.Config, t terminal, kind string, order any) (string, error) {
-	if c.Mongo == "" {
+	log := newLogger(t.err, quiet(c))
+	b, err := openBackend(ctx, c, log)
+	if errors.Is(err, docstore.ErrInUse) {
 		if made, ok, err := askRunning(ctx, c, kind, order); ok {
 			return made, err
 		}
 	}
-	b, err := openBackend(ctx, c, newLogger(t.err, quiet(c)))
 	if err != nil {
 		return "", err
 	}
-	made, err := b.carryOut(ctx, order)
+	var made string
+	if c.Mongo == "" {
+		err = b.recover(ctx, c, log)
+	}
+	if err == nil {
+		made, err = b.carryOut(ctx, order)
+	}
 	return made, errors.Join(err, b.close(context.WithoutCancel(ctx)))
 }
 
@@ -162,12 +189,19 @@ func explain(o newAccount, err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	what := map[string]string{"username": o.Username, "address": o.Address}[e.Field]
+	// A password is not repeated.
+	what := e.Field
+	switch e.Field {
+	case "username":
+		what = "user name " + o.Username
+	case "address":
+		what += " " + o.Address
+	}
 	switch {
 	case e.Code == mail.CodeExists:
-		return fmt.Errorf("%s %s is taken: choose another", e.Field, what)
+		return fmt.Errorf("the %s is taken: choose another", what)
 	case e.Code == mail.CodeInvalid && e.Field != "":
-		return fmt.Errorf("the %s %s is not accepted (%s): choose another", e.Field, what, e.Reason)
+		return fmt.Errorf("the %s is not accepted (%s): choose another", what, e.Reason)
 	default:
 		return err
 	}

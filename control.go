@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -23,7 +24,8 @@ import (
 // With the embedded store one process holds the data folder. So that `eider
 // user add` works while the server runs, the server listens on a loopback port
 // and leaves its address and a key, new at each start, in a file that only
-// the folder's owner can read.
+// the folder's owner can read. The file goes with a stop in order, so one that
+// is found by who holds the folder tells of a crash.
 
 const (
 	controlFile = "control"
@@ -52,8 +54,17 @@ func startControl(ctx context.Context, c config.Config, b *backend, log *slog.Lo
 	return &control{server: server, file: file}, nil
 }
 
-func (k *control) stop(ctx context.Context) error {
-	return errors.Join(os.Remove(k.file), k.server.Stop(ctx))
+func (k *control) stop(ctx context.Context) error { return k.server.Stop(ctx) }
+
+// remove takes the file away while this process still holds the data folder:
+// later it could be the next server's.
+func (k *control) remove() error { return removeControl(k.file) }
+
+func removeControl(file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the control file: %w", err)
+	}
+	return nil
 }
 
 func controlHandler(key string, b *backend) http.Handler {
@@ -119,7 +130,9 @@ func leftControl(c config.Config) bool {
 }
 
 // askRunning hands an order to the server that holds the data folder. ok is
-// false when none answers; the caller then opens the folder itself.
+// false when it does not answer. The caller has found the folder in use: an
+// order holds a password, and the address of a server that is gone may be
+// somebody else's by now.
 func askRunning(ctx context.Context, c config.Config, kind string, order any) (made string, ok bool, err error) {
 	addr, key, ok := readControl(c)
 	if !ok {
@@ -131,12 +144,12 @@ func askRunning(ctx context.Context, c config.Config, kind string, order any) (m
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/"+kind, bytes.NewReader(body))
 	if err != nil {
-		return "", false, nil //nolint:nilerr // the file is damaged; opening the folder will tell whether a server runs
+		return "", false, nil //nolint:nilerr // the file is damaged: nobody can be asked
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", false, nil //nolint:nilerr // left behind by a server that was killed
+		return "", false, nil //nolint:nilerr // nobody answers, which ok tells
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxOrder))

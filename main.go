@@ -14,12 +14,16 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+	_ "time/tzdata" // zones of the settings, also where the system has none
 
 	"github.com/eidermail/eider/config"
+	"github.com/eidermail/eider/embedded/docstore"
+	"github.com/eidermail/eider/mail/address"
 )
 
 // terminal is what a command talks to; tests give their own.
@@ -72,13 +76,42 @@ func report(t terminal, err error) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
-	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-	_, _ = fmt.Fprintln(t.err, "eider: "+text)
+	_, _ = fmt.Fprintln(t.err, "eider: "+oneLine(err))
 	var usage usageError
 	if errors.As(err, &usage) {
 		return 2
 	}
 	return 1
+}
+
+// oneLine words a failure with what to do about it. A chain of several errors
+// is still one line, for logs that are read line by line.
+func oneLine(err error) string {
+	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	if todo := advice(err); todo != "" {
+		text += ": " + todo
+	}
+	return text
+}
+
+// advice is what to do about a failure of the system, "" where the error itself
+// says it.
+func advice(err error) string {
+	var listen *net.OpError
+	switch {
+	case errors.Is(err, docstore.ErrInUse):
+		return "stop that process, or give another folder"
+	case errors.Is(err, docstore.ErrForeign):
+		return "give another folder"
+	case !errors.As(err, &listen) || listen.Op != "listen":
+		return ""
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "stop the process that uses it, or give another port (0 takes a free one)"
+	case errors.Is(err, syscall.EACCES):
+		return "give a port above 1023, or start with the right to open this one"
+	default:
+		return "give an address of this machine"
+	}
 }
 
 // withConfig reads the configuration of a command that takes at most max words.
@@ -89,6 +122,11 @@ func withConfig(t terminal, name string, args []string, max int, run func(config
 	}
 	if err != nil {
 		return usageError{err}
+	}
+	for _, d := range c.Domains {
+		if _, err := address.Domain(d); err != nil {
+			return usageError{fmt.Errorf("--domains %q: %w: give names such as example.org", d, err)}
+		}
 	}
 	if len(words) > max {
 		return usageError{fmt.Errorf("%q is not expected here; `eider help` shows how", words[max])}

@@ -56,6 +56,10 @@ func serve(ctx context.Context, t terminal, c config.Config) error {
 	p := &program{config: c, log: log, backend: b, metrics: web.NewMetrics()}
 	p.stopping, p.stopAll = context.WithCancel(context.Background())
 	if err := p.start(ctx, t); err != nil {
+		if ctx.Err() != nil {
+			// Asked to stop before it was ready: no failure.
+			err = nil
+		}
 		return errors.Join(err, p.stop())
 	}
 	_, _ = fmt.Fprintln(t.out, "ready "+p.addresses())
@@ -70,11 +74,14 @@ func (p *program) start(ctx context.Context, t terminal) (err error) {
 	if p.tls, err = loadTLS(p.config); err != nil {
 		return err
 	}
-	if err := p.recover(ctx); err != nil {
-		return err
-	}
-	if err := p.firstAdministrator(ctx, t); err != nil {
-		return err
+	if p.config.Mongo == "" {
+		if err := p.backend.recover(ctx, p.config, p.log); err != nil {
+			return err
+		}
+		// Before the first mail is taken: the file also marks a stop out of order.
+		if p.control, err = startControl(ctx, p.config, p.backend, p.log); err != nil {
+			return err
+		}
 	}
 	b := p.backend
 	p.deliver = deliver.New(deliver.Options{Store: b.store, Signal: b.signals, Log: p.log})
@@ -98,28 +105,8 @@ func (p *program) start(ctx context.Context, t terminal) (err error) {
 	if err := p.startAPI(ctx); err != nil {
 		return err
 	}
-	if p.config.Mongo == "" {
-		p.control, err = startControl(ctx, p.config, b, p.log)
-	}
-	return err
-}
-
-// recover mends what a crash left open. Only the embedded store does so at the
-// start, where no other process can be writing; its control file is still
-// there after a crash.
-func (p *program) recover(ctx context.Context) error {
-	if p.config.Mongo != "" || !leftControl(p.config) {
-		return nil
-	}
-	start := time.Now()
-	done, err := p.backend.store.Recover(ctx)
-	if err != nil {
-		return fmt.Errorf("recover after an unclean stop: %w", err)
-	}
-	p.log.LogAttrs(ctx, slog.LevelInfo, "recovered after an unclean stop",
-		slog.Int("users", done.Users), slog.Int("messages", done.Messages),
-		slog.Int("mended", done.Problems), slog.Duration("took", time.Since(start)))
-	return nil
+	// Last, so that a start that fails shows no password in passing.
+	return p.firstAdministrator(ctx, t)
 }
 
 // firstAdministrator makes the first account of an empty installation, and
@@ -218,8 +205,12 @@ func (p *program) addresses() string {
 	return strings.Join(parts, " ")
 }
 
+// closeTimeout bounds the closing of the data, where nothing is in hand any more.
+const closeTimeout = 5 * time.Second
+
 // stop lets work in hand end, within the configured time: first the listeners,
-// all at once, then the data below them.
+// all at once, then the data below them. Where work was cut the control file
+// stays, so that the next start mends what that left.
 func (p *program) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.config.StopTimeout)
 	defer cancel()
@@ -247,5 +238,10 @@ func (p *program) stop() error {
 	for range stops {
 		err = errors.Join(err, <-results)
 	}
-	return errors.Join(err, p.backend.close(ctx))
+	if p.control != nil && err == nil {
+		err = p.control.remove()
+	}
+	closing, cancelClosing := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancelClosing()
+	return errors.Join(err, p.backend.close(closing))
 }

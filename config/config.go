@@ -10,7 +10,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,7 +199,7 @@ func applyEnvironment(opts []option, vars map[string]string) error {
 			}
 		}
 	}
-	for k := range vars {
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
 		// EIDER_TEST_… belongs to the test suite.
 		if !known[k] && !strings.HasPrefix(k, "EIDER_TEST_") {
 			return fmt.Errorf("%s is no setting; `eider help` lists them", k)
@@ -215,7 +217,8 @@ func applyFile(opts []option, name string) error {
 	for _, o := range opts {
 		byName[o.name] = o
 	}
-	for key, value := range raw {
+	for _, key := range slices.Sorted(maps.Keys(raw)) {
+		value := raw[key]
 		o, ok := byName[key]
 		if !ok {
 			return fmt.Errorf("configuration file %s: %q is no setting; `eider help` lists them", name, key)

@@ -13,9 +13,15 @@ import (
 //go:embed dist/app.css favicon.svg js/*.js
 var files embed.FS
 
-// modules are the script's files in the order of their imports. They are
-// served as one, because the first view has five requests to spend.
-var modules = []string{"core.js", "nav.js", "select.js", "toast.js", "actions.js", "reader.js", "live.js", "recipients.js", "compose.js", "keys.js", "register.js"}
+// bundles are the scripts that pages ask for: files of js in the order of
+// their imports. They are served as one, because the first view has five
+// requests to spend. The pages of visitors get a short one.
+var bundles = map[string][]string{
+	"app.js": {
+		"zone.js", "core.js", "nav.js", "select.js", "toast.js", "actions.js", "reader.js", "live.js", "recipients.js", "compose.js", "keys.js",
+	},
+	"visit.js": {"zone.js", "register.js"},
+}
 
 // file is one served file.
 type file struct {
@@ -34,7 +40,9 @@ var load = sync.OnceValue(func() library {
 	lib := library{map[string]*file{}, map[string]*file{}}
 	lib.add("app.css", "text/css; charset=utf-8", read("dist/app.css"))
 	lib.add("favicon.svg", "image/svg+xml", read("favicon.svg"))
-	lib.add("app.js", "text/javascript; charset=utf-8", join())
+	for name, modules := range bundles {
+		lib.add(name, "text/javascript; charset=utf-8", join(modules))
+	}
 	return lib
 })
 
@@ -76,7 +84,7 @@ var (
 // two top-level names alike (a test holds them to it), so that leaving out
 // the import lines and the word export is all there is to do. Lines that are
 // only comment go too; a line with code behind its comment stays.
-func join() []byte {
+func join(modules []string) []byte {
 	var b strings.Builder
 	for _, name := range modules {
 		text := string(read("js/" + name))

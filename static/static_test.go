@@ -85,7 +85,7 @@ func TestRefusesWhatItHasNot(t *testing.T) {
 }
 
 func TestBudgets(t *testing.T) {
-	for name, limit := range map[string]int{"app.css": 15_000, "app.js": 25_000, "favicon.svg": 1000} {
+	for name, limit := range map[string]int{"app.css": 15_000, "app.js": 25_000, "visit.js": 1_500, "favicon.svg": 1000} {
 		f := load().logical[name]
 		gz, br := f.encoded("gzip"), f.encoded("br")
 		t.Logf("%s: %d bytes plain, %d gzip, %d br", name, len(f.plain), len(gz), len(br))
@@ -99,19 +99,23 @@ func TestBudgets(t *testing.T) {
 func TestModulesCanBeJoined(t *testing.T) {
 	imports := regexp.MustCompile(`(?m)^import .* from "\./([a-z]+\.js)";$`)
 	names := regexp.MustCompile(`(?m)^(?:export )?(?:async )?(?:function|const|let|class) (\w+)`)
-	top := map[string]string{}
-	for i, module := range modules {
-		text := string(read("js/" + module))
-		for _, found := range imports.FindAllStringSubmatch(text, -1) {
-			if !slices.Contains(modules[:i], found[1]) {
-				t.Errorf("%s imports %s, which is not joined before it", module, found[1])
+	used := map[string]bool{}
+	for bundle, modules := range bundles {
+		top := map[string]string{}
+		for i, module := range modules {
+			used[module] = true
+			text := string(read("js/" + module))
+			for _, found := range imports.FindAllStringSubmatch(text, -1) {
+				if !slices.Contains(modules[:i], found[1]) {
+					t.Errorf("%s: %s imports %s, which is not joined before it", bundle, module, found[1])
+				}
 			}
-		}
-		for _, found := range names.FindAllStringSubmatch(text, -1) {
-			if other, ok := top[found[1]]; ok {
-				t.Errorf("%s and %s both name %s", other, module, found[1])
+			for _, found := range names.FindAllStringSubmatch(text, -1) {
+				if other, ok := top[found[1]]; ok {
+					t.Errorf("%s: %s and %s both name %s", bundle, other, module, found[1])
+				}
+				top[found[1]] = module
 			}
-			top[found[1]] = module
 		}
 	}
 	entries, err := files.ReadDir("js")
@@ -119,48 +123,43 @@ func TestModulesCanBeJoined(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if !slices.Contains(modules, e.Name()) {
-			t.Errorf("%s is not among the modules", e.Name())
+		if !used[e.Name()] {
+			t.Errorf("%s is in no bundle", e.Name())
 		}
 	}
-	joined := string(join())
-	for _, word := range []string{"\nimport ", "\nexport ", "innerHTML", "insertAdjacentHTML", "eval(", "new Function"} {
-		if strings.Contains(joined, word) {
-			t.Errorf("the script contains %q", word)
+}
+
+// TestScripts looks at what is served: it parses, it has no way around
+// Trusted Types, and one policy at most.
+func TestScripts(t *testing.T) {
+	for name := range bundles {
+		joined := load().logical[name].plain
+		if _, err := js.Parse(parse.NewInputBytes(joined), js.Options{}); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
-	}
-	if n := strings.Count(joined, "createPolicy("); n != 1 {
-		t.Errorf("%d Trusted Types policies, want 1", n)
+		for _, word := range []string{"\nimport ", "\nexport ", "innerHTML", "insertAdjacentHTML", "eval(", "new Function", "\n/**", "\n * ", "\n//", "\n\n"} {
+			if bytes.Contains(joined, []byte(word)) {
+				t.Errorf("%s contains %q", name, word)
+			}
+		}
+		if n := bytes.Count(joined, []byte("createPolicy(")); n > 1 {
+			t.Errorf("%s: %d Trusted Types policies", name, n)
+		}
 	}
 }
 
 // A cast in a comment stands before code: such a line is no comment.
-func TestJoinKeepsCodeBehindComments(t *testing.T) {
-	joined := string(join())
-	for _, name := range modules {
-		for line := range strings.Lines(string(read("js/" + name))) {
-			code := strings.TrimSpace(line)
-			_, behind, ok := strings.Cut(code, "*/")
-			if !ok || !strings.HasPrefix(code, "/*") || strings.TrimSpace(behind) == "" {
-				continue
-			}
-			if !strings.Contains(joined, strings.TrimSpace(behind)) {
-				t.Errorf("%s: %q is lost", name, code)
-			}
-		}
-	}
-}
-
-// TestJoinedScriptsParse guards the joining: one line too few, and no page
-// has a script.
-func TestJoinedScriptsParse(t *testing.T) {
-	joined := join()
-	if _, err := js.Parse(parse.NewInputBytes(joined), js.Options{}); err != nil {
-		t.Errorf("the joined script: %v", err)
-	}
-	for _, left := range []string{"\n/**", "\n * ", "\n//", "\n\n"} {
-		if bytes.Contains(joined, []byte(left)) {
-			t.Errorf("the joined script still has %q", left)
+func TestUncommentKeepsCode(t *testing.T) {
+	for in, want := range map[string]string{
+		"a();\n// b\n\nc();\n":                             "a();\nc();\n",
+		"/** one\n * two\n */\nf();\n":                     "f();\n",
+		"/** @type {X} */ (a).b();\n":                      "(a).b();\n",
+		"  x(/** @type {X} */ (a));\n":                     "  x(/** @type {X} */ (a));\n",
+		"/**\n * @param {X} a */\ng(a); // why\n/* h */\n": "g(a); // why\n",
+	} {
+		var b strings.Builder
+		if uncomment(&b, in); b.String() != want {
+			t.Errorf("%q gives %q, want %q", in, b.String(), want)
 		}
 	}
 }

@@ -33,7 +33,7 @@ type SignedOut struct {
 	Page
 }
 
-// ErrorPage is a page for 403, 404, 413, 429 and 500.
+// ErrorPage is a page for 400, 403, 404, 413, 429, 500, 503 and 507.
 type ErrorPage struct {
 	Page
 	Status int

@@ -41,7 +41,7 @@ func TestPreview(t *testing.T) {
 			write(t, filepath.Join(dir, s.name+"-"+look.suffix+".html"), []byte(html))
 		}
 	}
-	for _, name := range []string{"app.css", "app.js", "favicon.svg"} {
+	for _, name := range []string{"app.css", "app.js", "visit.js", "favicon.svg"} {
 		w := httptest.NewRecorder()
 		static.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, static.URL(name), nil))
 		write(t, filepath.Join(dir, name), w.Body.Bytes())

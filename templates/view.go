@@ -9,15 +9,25 @@ import (
 	"github.com/a-h/templ"
 )
 
-// The keys that script needs, in the page's language.
-var scriptKeys = []string{
-	"js.saving", "js.unsaved", "js.failed", "js.remove", "js.cc", "js.bcc", "js.uploading",
-	"js.dismiss", "js.today", "js.selected", "row.unread", "js.sending", "js.discarded", "js.badaddress",
-	"strength.0", "strength.1", "strength.2", "strength.3", "strength.4",
+// The scripts of signed-in pages and of visitors' pages.
+const (
+	appScript   = "app.js"
+	visitScript = "visit.js"
+)
+
+// scriptKeys are the keys that each script needs, in the page's language.
+var scriptKeys = map[string][]string{
+	appScript: {
+		"js.saving", "js.unsaved", "js.failed", "js.remove", "js.cc", "js.bcc", "js.uploading",
+		"js.dismiss", "js.today", "js.selected", "row.unread", "js.sending", "js.discarded", "js.badaddress",
+	},
+	visitScript: {"strength.0", "strength.1", "strength.2", "strength.3", "strength.4"},
 }
 
-// The keys whose words depend on a number.
-var scriptPlurals = []string{"js.new", "done.archive", "done.delete", "done.junk", "done.notjunk", "done.move"}
+// scriptPlurals are those whose words depend on a number.
+var scriptPlurals = map[string][]string{
+	appScript: {"js.new", "done.archive", "done.delete", "done.junk", "done.notjunk", "done.move"},
+}
 
 func (p Page) lang() string { return known(p.Lang) }
 
@@ -37,13 +47,13 @@ func WindowTitle(p Page) string {
 	return p.Title + " – Eider"
 }
 
-// scriptWords is a JSON object of the words that script shows itself.
-func (p Page) scriptWords() string {
-	words := make(map[string]string, len(scriptKeys)+4*len(scriptPlurals))
-	for _, key := range scriptKeys {
+// scriptWords is a JSON object of the words that a script shows itself.
+func (p Page) scriptWords(script string) string {
+	words := map[string]string{}
+	for _, key := range scriptKeys[script] {
 		words[key] = p.T(key)
 	}
-	for _, key := range scriptPlurals {
+	for _, key := range scriptPlurals[script] {
 		for _, category := range pluralCategories {
 			if text, ok := lookup(p.Lang, key+"."+category); ok {
 				words[key+"."+category] = text
@@ -209,7 +219,7 @@ func invalid(errors map[string]string, field, id string) templ.Attributes {
 
 func (e ErrorPage) heading() string {
 	switch e.Status {
-	case 403, 404, 413, 429:
+	case 400, 403, 404, 413, 429, 503, 507:
 		return e.T("error." + strconv.Itoa(e.Status))
 	}
 	return e.T("error.500")
@@ -220,7 +230,7 @@ func (e ErrorPage) sentence() string {
 		return e.Text
 	}
 	switch e.Status {
-	case 403, 404, 413, 429:
+	case 400, 403, 404, 413, 429, 503, 507:
 		return e.T("error." + strconv.Itoa(e.Status) + ".text")
 	}
 	return e.T("error.500.text")

@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"slices"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"github.com/eidermail/eider/embedded/docstore/wire"
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 // version is the MongoDB whose answers are given.
@@ -379,7 +380,7 @@ func runCollStats(q *request) (bson.Raw, error) {
 			b = bsoncore.AppendInt64Element(b, "avgObjSize", size/count)
 		}
 		b = bsoncore.AppendInt64Element(b, "storageSize", size/scale)
-		b = bsoncore.AppendInt32Element(b, "nindexes", int32(indexes)) //nolint:gosec // at most 64
+		b = bsoncore.AppendInt32Element(b, "nindexes", int32(indexes)) // at most 64
 		b = bsoncore.AppendInt64Element(b, "scaleFactor", scale)
 		return b
 	}), nil

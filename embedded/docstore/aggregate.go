@@ -3,11 +3,13 @@ package docstore
 import (
 	"errors"
 	"iter"
+	"math"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/eidermail/eider/embedded/docstore/expr"
 	"github.com/eidermail/eider/embedded/docstore/value"
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 var aggregateCommand = command{
@@ -110,11 +112,11 @@ func (q *request) countPipeline(ns namespace, stages []bson.Raw) (docs []bson.Ra
 		return nil, false, err
 	}
 	n, err := s.count(skip, limit)
-	if err != nil || n == 0 {
+	if err != nil || n <= 0 {
 		return nil, true, err
 	}
 	sum := value.OfInt64(n)
-	if n <= 1<<31-1 {
+	if n <= math.MaxInt32 {
 		sum = value.OfInt32(int32(n))
 	}
 	return []bson.Raw{bsoncore.BuildDocument(nil, appendValue(appendValue(nil, "_id", id), field, sum))}, true, nil

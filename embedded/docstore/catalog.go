@@ -8,9 +8,10 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/index"
 	"github.com/eidermail/eider/embedded/docstore/query"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // A record number is the collection's id and a counter; the order of the numbers

@@ -3,7 +3,6 @@ package docstore_test
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,10 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/eidermail/eider/embedded/docstore"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/eidermail/eider/embedded/docstore"
 )
 
 const childPath = "DOCSTORE_TEST_CHILD"
@@ -84,7 +84,7 @@ func TestKillKeepsWhatWasAcknowledged(t *testing.T) {
 	}
 	scanned := must(c.CountDocuments(ctx, bson.D{{Key: "n", Value: bson.D{{Key: "$type", Value: "number"}}}}))(t)
 	estimated := must(c.EstimatedDocumentCount(ctx))(t)
-	if fmt.Sprint(scanned) != fmt.Sprint(estimated) || scanned < int64(len(acknowledged)) {
+	if scanned != estimated || scanned < int64(len(acknowledged)) {
 		t.Fatalf("%d documents, counted %d", scanned, estimated)
 	}
 }

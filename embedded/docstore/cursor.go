@@ -6,9 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/eidermail/eider/embedded/docstore/project"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/eidermail/eider/embedded/docstore/project"
 )
 
 const (

@@ -4,9 +4,10 @@ import (
 	"strings"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"github.com/eidermail/eider/embedded/docstore/wire"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // command is a command that is served: the fields it may have, those it must

@@ -100,7 +100,7 @@ func Open(_ context.Context, o Options) (*Engine, error) {
 	}
 	go e.writer.run()
 	e.serving.Add(1)
-	go e.sweep()
+	go e.sweep() //nolint:gosec // the sweeper lives until Close
 	return e, nil
 }
 
@@ -115,7 +115,7 @@ func (e *Engine) DialContext(_ context.Context, _, _ string) (net.Conn, error) {
 	}
 	e.conns[server] = struct{}{}
 	e.serving.Add(1)
-	go e.serve(server)
+	go e.serve(server) //nolint:gosec // the connection outlives the dialing
 	return client, nil
 }
 

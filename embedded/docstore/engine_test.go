@@ -13,11 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/eidermail/eider/embedded/docstore"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
+
+	"github.com/eidermail/eider/embedded/docstore"
 )
 
 func TestMain(m *testing.M) {
@@ -350,7 +351,10 @@ func TestTTL(t *testing.T) {
 		must(c.InsertOne(ctx, bson.D{{Key: "_id", Value: i}, {Key: "at", Value: now}}))(t)
 	}
 	must(c.InsertMany(ctx, []any{
-		bson.D{{Key: "at", Value: "text"}}, bson.D{{Key: "at", Value: nil}}, bson.D{}, bson.D{{Key: "at", Value: 5}},
+		bson.D{{Key: "at", Value: "text"}},
+		bson.D{{Key: "at", Value: nil}},
+		bson.D{},
+		bson.D{{Key: "at", Value: 5}},
 		bson.D{{Key: "at", Value: now.Add(time.Hour)}},
 		bson.D{{Key: "at", Value: bson.A{now, now.Add(time.Hour)}}},
 	}))(t)

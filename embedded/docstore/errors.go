@@ -3,9 +3,10 @@ package docstore
 import (
 	"errors"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 func refuse(code int32, name, message string) error {

@@ -4,9 +4,10 @@ import (
 	"errors"
 	"time"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 var explainCommand = command{fields: map[string]kind{"verbosity": kindString}, run: runExplain}

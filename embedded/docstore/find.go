@@ -3,11 +3,12 @@ package docstore
 import (
 	"errors"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
 	"github.com/eidermail/eider/embedded/docstore/project"
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/value"
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 var findCommand = command{

@@ -1,9 +1,10 @@
 package docstore
 
 import (
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 var findAndModifyCommand = command{

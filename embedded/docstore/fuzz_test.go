@@ -5,10 +5,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore"
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // FuzzCommand runs any well formed document as a command: it may be refused, but

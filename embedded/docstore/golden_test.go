@@ -11,11 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
-	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
+	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
 )
 
 // goldenCase is one line of testdata/cases; see the README there.

@@ -7,11 +7,12 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/eidermail/eider/embedded/docstore/expr"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"pgregory.net/rapid"
+
+	"github.com/eidermail/eider/embedded/docstore/expr"
 )
 
 var paths = []string{"a", "b", "c", "a.x", "a.y"}

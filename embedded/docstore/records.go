@@ -6,10 +6,11 @@ import (
 	"database/sql/driver"
 	"encoding/binary"
 
-	"github.com/eidermail/eider/embedded/docstore/index"
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/eidermail/eider/embedded/docstore/index"
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 const (
@@ -270,9 +271,7 @@ func checkID(id bson.RawValue) error {
 // newObjectID is a new _id of this process.
 func (e *Engine) newObjectID() []byte {
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 12), uint32(e.now().Unix())) //nolint:gosec // as defined, until 2106
-	b = b[:12]
-	_, _ = rand.Read(b[4:9]) // never fails
-	n := e.ids.Add(1)
-	b[9], b[10], b[11] = byte(n>>16), byte(n>>8), byte(n)
+	b = binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 0), e.ids.Add(1))          // its low three bytes count
+	_, _ = rand.Read(b[4:9])                                                        // never fails
 	return b
 }

@@ -8,10 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/eidermail/eider/embedded/docstore"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/eidermail/eider/embedded/docstore"
 )
 
 // TestRefuses is rule one: what is not served is an error with MongoDB's code.

@@ -4,9 +4,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // kind is what type a command's field must have.

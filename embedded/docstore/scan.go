@@ -6,10 +6,11 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/eidermail/eider/embedded/docstore/index"
-	"github.com/eidermail/eider/embedded/docstore/query"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/eidermail/eider/embedded/docstore/index"
+	"github.com/eidermail/eider/embedded/docstore/query"
 )
 
 // verdict is what becomes of a scan after a document.

@@ -6,9 +6,10 @@ import (
 	"slices"
 	"strings"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/index"
 	"github.com/eidermail/eider/embedded/docstore/value"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // sortMemory bounds a sort that no index serves, as MongoDB's default does.

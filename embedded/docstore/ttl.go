@@ -6,9 +6,10 @@ import (
 	"log/slog"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/index"
 	"github.com/eidermail/eider/embedded/docstore/value"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 const (

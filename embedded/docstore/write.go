@@ -1,10 +1,11 @@
 package docstore
 
 import (
-	"github.com/eidermail/eider/embedded/docstore/update"
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+
+	"github.com/eidermail/eider/embedded/docstore/update"
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 const maxStatements = 100_000
@@ -329,7 +330,7 @@ func (st *statementOf) updateMatching(t *tx, coll *collection, res *writeResult)
 			return modified, err
 		})
 	}
-	list, err := st.search.records(t, coll)
+	list, err := st.records(t, coll)
 	for _, r := range list {
 		if err != nil {
 			break
@@ -456,7 +457,7 @@ func (st *statementOf) remove(t *tx, res *writeResult) error {
 		res.n++
 		return t.remove(coll, one.r, one.doc)
 	}
-	list, err := st.search.records(t, coll)
+	list, err := st.records(t, coll)
 	if err != nil {
 		return err
 	}

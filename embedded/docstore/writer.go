@@ -7,9 +7,10 @@ import (
 	"log/slog"
 	"runtime/debug"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // groupLimit is how many commands may share one commit.

@@ -16,6 +16,7 @@ import (
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/address"
 	"github.com/eidermail/eider/mail/limit"
+	"github.com/eidermail/eider/mail/signal"
 	"github.com/eidermail/eider/mail/store"
 )
 
@@ -24,7 +25,9 @@ type Options struct {
 	// Store and Limit are required. Limit counts wrong passwords and registrations.
 	Store *store.Store
 	Limit *limit.Limiter
-	Log   *slog.Logger
+	// Signal keeps the challenges of passkeys; without it there are none.
+	Signal signal.Signal
+	Log    *slog.Logger
 	// Domains are those that people may register in; the first is the default.
 	Domains []string
 	// Registration allows people to make their own accounts.
@@ -45,6 +48,7 @@ type Options struct {
 type Accounts struct {
 	store    *store.Store
 	limit    *limit.Limiter
+	signal   signal.Signal
 	log      *slog.Logger
 	domains  []string
 	open     bool
@@ -67,7 +71,7 @@ func New(o Options) (*Accounts, error) {
 		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Err: errOptions}
 	}
 	a := &Accounts{
-		store: o.Store, limit: o.Limit, log: o.Log, open: o.Registration, quota: o.Quota, now: o.Now, secret: o.Secret,
+		store: o.Store, limit: o.Limit, signal: o.Signal, log: o.Log, open: o.Registration, quota: o.Quota, now: o.Now, secret: o.Secret,
 		reserved: reservedSkeletons(o.Reserved), hashing: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
 	}
 	if a.log == nil {

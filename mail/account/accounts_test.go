@@ -48,7 +48,13 @@ func (f *fixture) register(t *testing.T, name string) mail.User {
 	return u
 }
 
-func wantCode(t *testing.T, err error, code mail.Code) *mail.Error {
+func wantCode(t *testing.T, err error, code mail.Code) {
+	t.Helper()
+	_ = errorOf(t, err, code)
+}
+
+// errorOf gives the error with the code, or fails the test.
+func errorOf(t *testing.T, err error, code mail.Code) *mail.Error {
 	t.Helper()
 	var e *mail.Error
 	if !mail.IsCode(err, code) || !errors.As(err, &e) {
@@ -86,7 +92,7 @@ func TestRegister(t *testing.T) {
 		{account.Registration{Username: "bob", Name: "B\r\nc", Password: good}, mail.CodeInvalid, "name", "format"},
 	} {
 		_, err := f.Register(ctx, tt.r)
-		if e := wantCode(t, err, tt.code); e.Field != tt.field || e.Reason != tt.reason {
+		if e := errorOf(t, err, tt.code); e.Field != tt.field || e.Reason != tt.reason {
 			t.Errorf("%+v: %s %s, want %s %s", tt.r, e.Field, e.Reason, tt.field, tt.reason)
 		}
 	}
@@ -108,8 +114,11 @@ func TestAuthenticate(t *testing.T) {
 		}
 	}
 	for _, l := range []account.Login{
-		{Username: "ann", Password: good + "x"}, {Username: "ann", Password: ""}, {Username: "", Password: good},
-		{Username: "nobody", Password: good}, {Username: "ann", Password: strings.Repeat("x", 300)},
+		{Username: "ann", Password: good + "x"},
+		{Username: "ann", Password: ""},
+		{Username: "", Password: good},
+		{Username: "nobody", Password: good},
+		{Username: "ann", Password: strings.Repeat("x", 300)},
 	} {
 		_, err := f.Authenticate(ctx, l)
 		wantCode(t, err, mail.CodeAuth)
@@ -139,7 +148,7 @@ func TestAuthenticateIsLimited(t *testing.T) {
 			wantCode(t, err, mail.CodeAuth)
 		}
 		_, err := f.Authenticate(ctx, account.Login{Username: name, Password: good})
-		if e := wantCode(t, err, mail.CodeLimited); e.RetryAfter <= 0 {
+		if e := errorOf(t, err, mail.CodeLimited); e.RetryAfter <= 0 {
 			t.Error("no RetryAfter")
 		}
 	}

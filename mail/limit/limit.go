@@ -141,7 +141,7 @@ func (l *Limiter) uncounted(ctx context.Context, rule Rule, op string, err error
 
 func (l *Limiter) fails(ctx context.Context, err error) {
 	if !l.away.Swap(true) {
-		l.log.WarnContext(ctx, "limits are not counted", "error", err)
+		l.log.LogAttrs(ctx, slog.LevelWarn, "limits are not counted", slog.Any("error", err))
 	}
 }
 

@@ -89,7 +89,10 @@ func endOfWord(text string, isBase64 bool) int {
 			return -1
 		}
 		i += from
-		if isBase64 || i+4 > len(text) || unhex(text[i+2]) < 0 || unhex(text[i+3]) < 0 || !strings.Contains(nextWordText(text[i+2:]), "?=") {
+		if isBase64 || i+4 > len(text) {
+			return i
+		}
+		if _, hex := unhex(text[i+2], text[i+3]); !hex || !strings.Contains(nextWordText(text[i+2:]), "?=") {
 			return i
 		}
 		from = i + 2
@@ -178,15 +181,17 @@ func (d *wordDecoder) flush() {
 // appendQ decodes the Q encoding (RFC 2047 4.2).
 func appendQ(dst []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
+		c := s[i]
+		switch {
 		case c == '_':
-			dst = append(dst, ' ')
-		case c == '=' && i+2 < len(s) && unhex(s[i+1]) >= 0 && unhex(s[i+2]) >= 0:
-			dst = append(dst, byte(unhex(s[i+1])<<4|unhex(s[i+2])))
-			i += 2
-		default:
-			dst = append(dst, c)
+			c = ' '
+		case c == '=' && i+2 < len(s):
+			if encoded, ok := unhex(s[i+1], s[i+2]); ok {
+				c = encoded
+				i += 2
+			}
 		}
+		dst = append(dst, c)
 	}
 	return dst
 }

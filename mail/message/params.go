@@ -272,9 +272,8 @@ func cutCharset(s string) (charset, text string) {
 func appendPercent(dst []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) {
-			hi, lo := unhex(s[i+1]), unhex(s[i+2])
-			if hi >= 0 && lo >= 0 {
-				dst = append(dst, byte(hi<<4|lo))
+			if c, ok := unhex(s[i+1], s[i+2]); ok {
+				dst = append(dst, c)
 				i += 2
 				continue
 			}
@@ -284,14 +283,21 @@ func appendPercent(dst []byte, s string) []byte {
 	return dst
 }
 
-func unhex(c byte) int {
+// unhex gives the byte that two hexadecimal digits of any case stand for.
+func unhex(high, low byte) (c byte, ok bool) {
+	h, ok1 := hexDigit(high)
+	l, ok2 := hexDigit(low)
+	return h<<4 | l, ok1 && ok2
+}
+
+func hexDigit(c byte) (v byte, ok bool) {
 	switch {
 	case c >= '0' && c <= '9':
-		return int(c - '0')
+		return c - '0', true
 	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
+		return c - 'a' + 10, true
 	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
+		return c - 'A' + 10, true
 	}
-	return -1
+	return 0, false
 }

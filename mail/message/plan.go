@@ -159,7 +159,7 @@ func breaksIn(pieces []piece) uint64 {
 	for i := range pieces {
 		switch q := &pieces[i]; {
 		case q.id != "":
-			n += uint64(max(q.breaks, 0)) //nolint:gosec // not negative
+			n += uint64(max(q.breaks, 0))
 		default:
 			for j := range len(q.text) {
 				if q.text[j] == '\n' {

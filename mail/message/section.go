@@ -92,7 +92,7 @@ func (s *stretch) reader(open Opener, spec Section) io.Reader {
 		src.skip(skip)
 		skip = 0
 	}
-	var r io.Reader = newLineEndReader(src, s.ends, s.first)
+	r := newLineEndReader(src, s.ends, s.first)
 	if skip > 0 {
 		r = &skipReader{r, skip}
 	}

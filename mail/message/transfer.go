@@ -114,7 +114,7 @@ func (s *base64State) one(dst []byte, c byte) []byte {
 	}
 	s.acc = s.acc<<6 | uint32(v)
 	if s.n++; s.n == 4 {
-		dst = append(dst, byte(s.acc>>16), byte(s.acc>>8), byte(s.acc))
+		dst = append(dst, byte(s.acc>>16&0xFF), byte(s.acc>>8&0xFF), byte(s.acc&0xFF))
 		s.n, s.acc = 0, 0
 	}
 	return dst
@@ -123,9 +123,9 @@ func (s *base64State) one(dst []byte, c byte) []byte {
 func (s *base64State) finish(dst []byte) []byte {
 	switch s.n {
 	case 2:
-		dst = append(dst, byte(s.acc>>4))
+		dst = append(dst, byte(s.acc>>4&0xFF))
 	case 3:
-		dst = append(dst, byte(s.acc>>10), byte(s.acc>>2))
+		dst = append(dst, byte(s.acc>>10&0xFF), byte(s.acc>>2&0xFF))
 	}
 	s.n, s.acc = 0, 0
 	return dst
@@ -213,8 +213,8 @@ func appendQPLine(dst, line []byte) []byte {
 		}
 		dst = append(dst, text[:i]...)
 		if i+2 < len(text) {
-			if hi, lo := unhex(text[i+1]), unhex(text[i+2]); hi >= 0 && lo >= 0 {
-				dst = append(dst, byte(hi<<4|lo))
+			if c, ok := unhex(text[i+1], text[i+2]); ok {
+				dst = append(dst, c)
 				text = text[i+3:]
 				continue
 			}
@@ -293,14 +293,16 @@ func EncodeBlob(w io.Writer, r io.Reader, lineLen int) error {
 	out := make([]byte, 0, lines*(lineLen+2))
 	for first := true; ; first = false {
 		n, err := io.ReadFull(r, in)
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF { //nolint:errorlint // ReadFull returns them unwrapped
+		// ReadFull gives them unwrapped; a wrapped one is a failure of r.
+		last := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !last {
 			return err
 		}
 		out = appendLines(out[:0], in[:n], per, first)
 		if _, werr := w.Write(out); werr != nil {
 			return werr
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

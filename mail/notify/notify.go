@@ -129,7 +129,7 @@ func (h *Hub) receive(ctx context.Context, sub signal.Subscription) {
 func (h *Hub) take(ctx context.Context, payload []byte) {
 	user, event, err := decode(payload)
 	if err != nil {
-		h.log.DebugContext(ctx, "notice not understood", "bytes", len(payload), "error", err)
+		h.log.LogAttrs(ctx, slog.LevelDebug, "notice not understood", slog.Int("bytes", len(payload)), slog.Any("error", err))
 		return
 	}
 	h.dispatch(user, event)

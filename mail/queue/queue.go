@@ -34,7 +34,7 @@ type Message struct {
 	Reason string
 	// Origin is the client's IP address.
 	Origin string
-	// SendAt is the earliest attempt, zero for now.
+	// SendAt is the earliest attempt, zero means now.
 	SendAt time.Time
 }
 

@@ -51,7 +51,7 @@ func (h *health) fails(err error) {
 		return
 	}
 	h.away, h.since = true, now
-	h.log.Warn("signals are away", "error", err)
+	h.log.Warn("signals are away", slog.Any("error", err))
 }
 
 func (h *health) works() {
@@ -61,5 +61,5 @@ func (h *health) works() {
 		return
 	}
 	h.away = false
-	h.log.Info("signals are back", "away", time.Since(h.since).Round(time.Millisecond))
+	h.log.Info("signals are back", slog.Duration("away", time.Since(h.since).Round(time.Millisecond)))
 }

@@ -2,7 +2,7 @@ package signal
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,7 +83,7 @@ func TestMemorySweepsLocks(t *testing.T) {
 			t.Fatal("another type")
 		}
 		for i := range 10 * firstSweep {
-			_, err := m.Lock(t.Context(), fmt.Sprint(i), time.Millisecond)
+			_, err := m.Lock(t.Context(), strconv.Itoa(i), time.Millisecond)
 			must(t, err)
 			time.Sleep(time.Millisecond)
 		}

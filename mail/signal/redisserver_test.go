@@ -27,7 +27,7 @@ func startServer(t *testing.T) *server {
 		}
 		t.Skip("no redis-server here and EIDER_TEST_REDIS is not set")
 	}
-	dir, err := os.MkdirTemp("", "eider") // a socket's path must be short
+	dir, err := os.MkdirTemp("", "eider") //nolint:usetesting // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func startServer(t *testing.T) *server {
 
 func (s *server) start(t *testing.T) {
 	t.Helper()
-	s.cmd = exec.Command(s.binary, "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--dir", filepath.Dir(s.socket)) //nolint:gosec // found in PATH by the test
+	s.cmd = exec.Command(s.binary, "--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--dir", filepath.Dir(s.socket))
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

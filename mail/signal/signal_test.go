@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -336,7 +337,7 @@ func testPublish(t *testing.T, s Signal, key string) {
 	must(t, s.Publish(ctx, key+"other", []byte("\xff\x00")))
 	for _, sub := range []Subscription{a, b} {
 		for i := range 50 {
-			if got := string(receive(t, "a message", sub.C())); got != fmt.Sprint(i) {
+			if got := string(receive(t, "a message", sub.C())); got != strconv.Itoa(i) {
 				t.Fatalf("%q at %d", got, i)
 			}
 		}
@@ -370,7 +371,7 @@ func testSlowSubscriber(t *testing.T, s Signal, key string) {
 	defer quick.Close()
 	for i := range 2 * queueLength {
 		must(t, s.Publish(ctx, key, fmt.Append(nil, i)))
-		if got := string(receive(t, "a message", quick.C())); got != fmt.Sprint(i) {
+		if got := string(receive(t, "a message", quick.C())); got != strconv.Itoa(i) {
 			t.Fatalf("quick: %q at %d", got, i)
 		}
 	}
@@ -393,7 +394,7 @@ func testResubscribe(t *testing.T, s Signal, key string) {
 		sub, err := s.Subscribe(ctx, key)
 		must(t, err)
 		must(t, s.Publish(ctx, key, fmt.Append(nil, i)))
-		awaitOrLost(t, sub, fmt.Sprint(i))
+		awaitOrLost(t, sub, strconv.Itoa(i))
 		sub.Close()
 	}
 }

@@ -72,7 +72,7 @@ type Send struct {
 	EnvelopeTo   []string
 	// Origin is the client's IP address, Session the API session.
 	Origin, Session string
-	// SendAt delays mail for other hosts, zero for now.
+	// SendAt delays mail for other hosts, zero means now.
 	SendAt time.Time
 	// Reference is the message that this one answers.
 	Reference *store.Reference

@@ -94,15 +94,16 @@ export async function act(verb, refs, options = {}) {
   if (next) visit(next, "reader");
   pending++;
   try {
-    const response = await ask(`/mail/${encodeURIComponent(mailbox)}`, "toast", { method: "POST", body, quiet: options.quiet });
+    // What was shown as done goes on when the page is left meanwhile.
+    const response = await ask(`/mail/${encodeURIComponent(mailbox)}`, "toast", { method: "POST", body, quiet: options.quiet, keepalive: true });
     if (!response.ok) throw new Error(String(response.status));
     if (response.status !== 204) swap(await response.text());
-    if (closes && !next) await visit(list.dataset.here ?? "/", "main", true, true);
+    if (closes && !next) await visit(list.dataset.here ?? "/", "main");
     else if (leaving.has(verb) && !one(".row:not(.going)")) tell("emptied");
   } catch {
     if (options.quiet) return;
     failed();
-    visit(list.dataset.here || location.href, closes ? "main" : "list", false, true);
+    visit(list.dataset.here || location.href, closes ? "main" : "list", false);
   } finally {
     pending--;
   }

@@ -104,12 +104,12 @@ export function ask(url, fragment, options = {}) {
 
 /**
  * Puts the regions of a fragment in the place of those with the same id.
- * Regions that are busy with the user's own input are never touched.
+ * Regions that are busy with the user's own input are never touched, and news
+ * on the page leave only for other news.
  * @param {string} html
- * @param {boolean} [keepToast]
  * @returns {boolean} whether the fragment had any region
  */
-export function swap(html, keepToast = false) {
+export function swap(html) {
   const doc = parse(html);
   const focused = document.activeElement?.id;
   const scroll = one("#rows")?.scrollTop ?? 0;
@@ -121,7 +121,7 @@ export function swap(html, keepToast = false) {
     const stale = fresh.id ? document.getElementById(fresh.id) : null;
     if (!stale || stale.closest("[data-permanent]")) continue;
     found = true;
-    if (keepToast && fresh.id === "toast" && !fresh.childElementCount) continue;
+    if (fresh.id === "toast" && !fresh.childElementCount) continue;
     stale.replaceWith(document.adoptNode(fresh));
   }
   const list = one("#list");

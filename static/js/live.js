@@ -200,17 +200,22 @@ function showTitle() {
 }
 
 // The server cannot tell the difference any more: the list is asked again,
-// which keeps selection and scroll.
+// which keeps selection and scroll. What is said while it is on its way may
+// not be in it, so then it is asked once more.
 async function resync() {
   const here = one("#list")?.dataset.here;
-  if (!here || waiting) return;
-  waiting = 1;
+  if (!here) return;
+  if (waiting++) return;
+  const known = held;
   try {
     const response = await ask(here, "list");
-    if (response.ok) swap(await response.text());
-    held = [];
+    if (response.ok && one("#list")?.dataset.here === here) swap(await response.text());
+    held = held.filter((row) => !known.includes(row));
+    showPill();
   } finally {
+    const more = waiting > 1;
     waiting = 0;
+    if (more) resync();
   }
 }
 

@@ -16,9 +16,8 @@ export function isPhone() {
  * @param {string} url
  * @param {string} fragment
  * @param {boolean} [push]
- * @param {boolean} [keepToast] the toast on the page says more than the answer's
  */
-export async function visit(url, fragment, push = true, keepToast = false) {
+export async function visit(url, fragment, push = true) {
   const mine = ++journey;
   const wait = fragment === "reader" ? 0 : setTimeout(showSkeleton, 200);
   try {
@@ -28,7 +27,7 @@ export async function visit(url, fragment, push = true, keepToast = false) {
     const html = await response.clone().text();
     clearTimeout(wait);
     if (mine !== journey) return;
-    if (!response.ok || !swap(html, keepToast)) {
+    if (!response.ok || !swap(html)) {
       location.assign(response.redirected ? response.url : url);
       return;
     }

@@ -1,15 +1,17 @@
 // The strength of a new password, measured by the server that will judge it.
-import { one, word } from "./core.js";
+// The pages of visitors have this script alone: it stands for itself.
 
-const registerForm = /** @type {HTMLFormElement | null} */ (one("form[data-register]"));
-const passwordInput = registerForm && /** @type {HTMLInputElement | null} */ (one("[data-strength]", registerForm));
+const registerForm = /** @type {HTMLFormElement | null} */ (document.querySelector("form[data-register]"));
+const passwordInput = registerForm && /** @type {HTMLInputElement | null} */ (registerForm.querySelector("[data-strength]"));
+/** @type {Record<string, string>} */
+const strengthWords = JSON.parse(document.body.dataset.words || "{}");
 /** @type {number | undefined} */
 let measureTimer;
 let measured = 0;
 
 async function measure() {
-  const meter = registerForm && /** @type {HTMLMeterElement | null} */ (one("meter.pw", registerForm));
-  const help = one("#w-help");
+  const meter = registerForm && /** @type {HTMLMeterElement | null} */ (registerForm.querySelector("meter.pw"));
+  const help = document.querySelector("#w-help");
   if (!registerForm || !passwordInput?.value || !meter || !help) return;
   const mine = ++measured;
   const body = new URLSearchParams();
@@ -21,7 +23,7 @@ async function measure() {
   const { score } = await response.json();
   meter.hidden = false;
   meter.value = score;
-  help.textContent = word(`strength.${score}`);
+  help.textContent = strengthWords[`strength.${score}`] ?? "";
 }
 
 passwordInput?.addEventListener("input", () => {

@@ -16,8 +16,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,12 +168,21 @@ func (s *attackServer) frame(w http.ResponseWriter, number string) {
 // it notes each connection, whether it asks for something or not.
 func attackTrap(t *testing.T, s *attackServer) string {
 	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	address, stop, err := setTrap(s.hit)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(stop)
+	return address
+}
+
+// setTrap listens for callers and tells of each.
+func setTrap(hit func(string)) (address string, stop func(), err error) {
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
 	var served sync.WaitGroup
-	t.Cleanup(func() { _ = listener.Close(); served.Wait() })
 	served.Go(func() {
 		for {
 			conn, err := listener.Accept()
@@ -185,12 +192,12 @@ func attackTrap(t *testing.T, s *attackServer) string {
 			served.Go(func() {
 				defer func() { _ = conn.Close() }()
 				if what := attackCaller(conn); what != "" {
-					s.hit("internet " + what)
+					hit("internet " + what)
 				}
 			})
 		}
 	})
-	return listener.Addr().String()
+	return listener.Addr().String(), func() { _ = listener.Close(); served.Wait() }, nil
 }
 
 // attackCaller tells what a connection is for. It is empty for the errands
@@ -234,36 +241,9 @@ func (c attackPeeked) Read(p []byte) (int, error) { return c.in.Read(p) }
 // attackBrowser starts Chromium, or skips the test where there is none.
 func attackBrowser(t *testing.T, trap string) context.Context {
 	t.Helper()
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		if os.Getenv("CI") != "" {
-			t.Fatal("no Chromium in PATH")
-		}
-		t.Skip("no Chromium in PATH")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox,
-		chromedp.Flag("disable-gpu", true),
-		chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-sync", true),
-		// The browser's own errands are switched off or would land in the trap too.
-		// A process for each frame would cost more than the test is about: the
-		// frames' origins are opaque with and without.
-		chromedp.Flag("disable-features", "IsolateSandboxedIframes,OptimizationHints,MediaRouter,Translate,AutofillServerCommunication,CertificateTransparencyComponentUpdater"),
-		chromedp.Flag("host-resolver-rules", "MAP * "+trap+",EXCLUDE 127.0.0.1"),
-		chromedp.Flag("no-proxy-server", true),
-	)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, browserOptions(chromium(t), t.TempDir(), trap)...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)

@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"strings"
 	"testing"
-
-	"github.com/eidermail/eider/test/harness"
 )
 
 // worldMail has text in Cyrillic, Chinese and Arabic, and two attachments.
@@ -47,8 +45,7 @@ func world() string {
 // the browser, mail from outside appears in an open tab, is read and answered,
 // and the answer arrives in the other tab.
 func TestFirstLight(t *testing.T) {
-	s := harness.Start(t, "")
-	browser := openBrowser(t)
+	s, browser := enter(t)
 	ann := newTab(t, browser, "http://"+s.Web)
 	ben := newTab(t, browser, "http://"+s.Web)
 	ann.register("Ann Winter", "ann")
@@ -82,45 +79,4 @@ func TestFirstLight(t *testing.T) {
 	ben.wait(`document.querySelector("#rows li.row.unread")`)
 	ben.click("#rows li.row a")
 	ben.wait(`document.querySelector("#reader").innerText.includes("Встретимся. See you there. 到时候见。")`)
-}
-
-// TestWithoutScript walks the same way with scripts switched off: every step
-// is a link or a form.
-func TestWithoutScript(t *testing.T) {
-	s := harness.Start(t, "")
-	browser := openBrowser(t)
-	ann := newTab(t, browser, "http://"+s.Web)
-	ann.noScript()
-	ann.register("Ann Winter", "ann")
-	s.AddUser(t, "ben", "ben@eider.localhost", "seven calm eiders drift north")
-	s.Deliver(t, "anna@elsewhere.example", "ann@eider.localhost", world())
-	ann.open("/mail/inbox")
-	ann.wait(`document.querySelector("#rows li.row.unread")`)
-	ann.click("#rows li.row a")
-	ann.wait(`document.querySelector("#reader").innerText.includes("我们中午在码头见面。")`)
-	ann.wait(`!document.querySelector("#rows li.row.unread")`)
-
-	ann.click(`#reader a[data-answer=reply]`)
-	ann.wait(`document.querySelector("#compose-form")`)
-	ann.fill("input[name=to]", "ben@eider.localhost, someone@far.example")
-	ann.fill("#compose-text", "Plain and simple.")
-	ann.click(`#compose-form button[value=save]`)
-	ann.wait(`document.querySelector("[name=draft]").value !== ""`)
-	ann.wait(`document.querySelector("#compose-text").value === "Plain and simple."`)
-	ann.click(`#compose-form button[value=send]`)
-	// Mail for another server waits in the queue, and the page says so.
-	ann.wait(`document.querySelector("#toast").innerText.includes("someone@far.example")`)
-
-	ann.open("/mail/inbox")
-	ann.click("#rows li.row button.star")
-	ann.wait(`document.querySelector("#rows li.row button.star[aria-pressed=true]")`)
-	ann.click("#rows li.row input.ck")
-	ann.click(`#bulk button[value=delete]`)
-	ann.wait(`!document.querySelector("#rows li.row")`)
-	ann.click(`#toast button`)
-	ann.wait(`document.querySelector("#rows li.row")`)
-	ann.open("/mail/sent")
-	ann.wait(`document.querySelector("#rows li.row")`)
-	ann.open("/mail/drafts")
-	ann.wait(`document.querySelector("#list") && !document.querySelector("#rows li.row")`)
 }

@@ -88,15 +88,3 @@ func fillMailbox(t testing.TB, s *harness.Server) {
 		s.Deliver(t, l.addr, "lena@eider.localhost", l.raw(now, i))
 	}
 }
-
-const password = "seven calm eiders drift north"
-
-// signIn opens Lena's Inbox.
-func (p *tab) signIn(name string) {
-	p.t.Helper()
-	p.open("/signin")
-	p.fill("[name=username]", name)
-	p.fill("[name=password]", password)
-	p.click("form button.primary")
-	p.wait(`location.pathname.startsWith("/mail/") && document.querySelector("#list")`)
-}

@@ -10,8 +10,6 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
-
-	"github.com/eidermail/eider/test/harness"
 )
 
 // TestScreenshots takes pictures of every page at three widths, light and
@@ -25,9 +23,8 @@ func TestScreenshots(t *testing.T) {
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join("..", "..", dir)
 	}
-	s := harness.Start(t, "")
+	s, browser := enter(t)
 	fillMailbox(t, s)
-	browser := openBrowser(t)
 	visitor := newTab(t, browser, "http://"+s.Web)
 	lena := newTab(t, browser, "http://"+s.Web)
 	lena.signIn("lena")

@@ -7,11 +7,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
@@ -34,23 +39,22 @@ func chromium(t testing.TB) string {
 	return ""
 }
 
-// openBrowser starts a browser for the test.
-func openBrowser(t testing.TB) context.Context {
-	t.Helper()
-	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("force-color-profile", "srgb"),
+// browserOptions start Chromium so that every name but 127.0.0.1 leads to the
+// trap.
+func browserOptions(path, profile, trap string) []chromedp.ExecAllocatorOption {
+	return append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.UserDataDir(profile),
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-sync", true),
+		chromedp.Flag("force-color-profile", "srgb"),
+		// The browser's own errands are switched off or would land in the trap too.
+		// A process for each frame would cost more than the test is about: the
+		// frames' origins are opaque with and without.
+		chromedp.Flag("disable-features", "IsolateSandboxedIframes,OptimizationHints,MediaRouter,Translate,AutofillServerCommunication,CertificateTransparencyComponentUpdater"),
+		chromedp.Flag("host-resolver-rules", "MAP * "+trap+",EXCLUDE 127.0.0.1"),
+		chromedp.Flag("no-proxy-server", true),
 	)
-	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), opts...)
-	ctx, cancel := chromedp.NewContext(alloc)
-	t.Cleanup(func() { cancel(); cancelAlloc() })
-	// Starts the process; its life hangs on this context.
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start browser: %v", err)
-	}
-	return ctx
 }
 
 // tab is one browser window with cookies of its own.
@@ -58,20 +62,81 @@ type tab struct {
 	t    testing.TB
 	ctx  context.Context
 	base string
+
+	mu sync.Mutex
+	// faults are uncaught errors of scripts and breaches of the content policy.
+	faults []string
+	// requests are the addresses that the window asked for.
+	requests []string
 }
 
-// newTab opens a window that shares no cookie with the others.
+// newTab opens a window that shares no cookie with the others. A script's
+// uncaught error or a breach of the content policy in it fails the test.
 func newTab(t testing.TB, browser context.Context, base string) *tab {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
+	return openTab(t, base, browser, chromedp.WithNewBrowserContext())
+}
+
+// another opens a second window with the same cookies.
+func (p *tab) another() *tab {
+	p.t.Helper()
+	return openTab(p.t, p.base, p.ctx)
+}
+
+func openTab(t testing.TB, base string, parent context.Context, options ...chromedp.ContextOption) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent, options...)
 	// Opens the window; its life hangs on this context, not on a step's.
 	if err := chromedp.Do(ctx); err != nil {
+		cancel()
 		t.Fatalf("open window: %v", err)
 	}
 	p := &tab{t: t, ctx: ctx, base: base}
-	p.do(chromedp.EmulateViewport(1440, 900))
+	if err := chromedp.Listen(ctx, p.note); err != nil {
+		t.Fatalf("listen to the window: %v", err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, fault := range p.faults {
+			t.Errorf("in the window: %s", fault)
+		}
+	})
+	p.do(func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, network.Enable, network.EnableParams{})
+		return chromedp.Void{}, err
+	}, chromedp.EmulateViewport(1440, 900))
 	return p
+}
+
+// note keeps what the window tells of itself.
+func (p *tab) note(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		p.requests = append(p.requests, e.Request.URL)
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.EntryLevelError && (strings.Contains(e.Entry.Text, "Content Security Policy") || strings.Contains(e.Entry.Text, "TrustedHTML")) {
+			p.faults = append(p.faults, e.Entry.Text+" at "+e.Entry.URL)
+		}
+	case *runtime.EventExceptionThrown:
+		text := e.ExceptionDetails.Text
+		if x := e.ExceptionDetails.Exception; x != nil {
+			text += " " + x.Description
+		}
+		p.faults = append(p.faults, text+" at "+e.ExceptionDetails.URL)
+	}
+}
+
+// asked gives the addresses that the window asked for since the last call.
+func (p *tab) asked() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := p.requests
+	p.requests = nil
+	return out
 }
 
 // do runs steps within the timeout.
@@ -90,7 +155,7 @@ func (p *tab) fail(format string, args ...any) {
 	if dir := os.Getenv("EIDER_TEST_FAILURES"); dir != "" {
 		p.picture(filepath.Join(dir, "failure.png"))
 	}
-	p.t.Fatalf("%s\npage %s\n%s", fmt.Sprintf(format, args...), p.peek("location.href"), p.peek("document.body.innerText.slice(0,1500)"))
+	p.t.Fatalf("%s\npage %s\n%s", fmt.Sprintf(format, args...), p.peek("location.href"), p.peek("document.body.innerText.slice(0,400)"))
 }
 
 // peek evaluates an expression for a failure's text.
@@ -128,35 +193,57 @@ func (p *tab) wait(expr string) {
 	}
 }
 
-// text evaluates an expression that gives a string.
+// text evaluates an expression that gives a string, or a promise of one.
 func (p *tab) text(expr string) string {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, stepTimeout)
-	defer cancel()
-	s, err := chromedp.Run(ctx, chromedp.Evaluate[string](expr))
-	if err != nil {
-		p.fail("%s: %v", expr, err)
-	}
-	return s
+	return value[string](p, expr)
 }
 
 // number evaluates an expression that gives a number.
 func (p *tab) number(expr string) float64 {
 	p.t.Helper()
+	return value[float64](p, expr)
+}
+
+// is evaluates a condition.
+func (p *tab) is(expr string) bool {
+	p.t.Helper()
+	return value[bool](p, "!!("+expr+")")
+}
+
+// run evaluates statements.
+func (p *tab) run(statements string) {
+	p.t.Helper()
+	value[string](p, "(()=>{"+statements+";return \"\"})()")
+}
+
+func value[T any](p *tab, expr string) T {
+	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, stepTimeout)
 	defer cancel()
-	n, err := chromedp.Run(ctx, chromedp.Evaluate[float64](expr))
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expr, chromedp.EvalAwaitPromise))
 	if err != nil {
 		p.fail("%s: %v", expr, err)
 	}
-	return n
+	return v
+}
+
+// keys presses keys one after the other, wherever the focus is.
+func (p *tab) keys(keys string) {
+	p.t.Helper()
+	p.do(chromedp.KeyEvent(keys))
+}
+
+// row is the expression for the row with a text.
+func row(text string) string {
+	return "[...document.querySelectorAll('#rows li.row:not(.going)')].find(e=>e.textContent.includes(" + strconv.Quote(text) + "))"
 }
 
 // fill types into a field that may hold something.
 func (p *tab) fill(selector, value string) {
 	p.t.Helper()
 	p.wait(fmt.Sprintf("document.querySelector(%s)", strconv.Quote(selector)))
-	p.text(fmt.Sprintf(`(()=>{const e=document.querySelector(%s);e.focus();e.value="";return ""})()`, strconv.Quote(selector)))
+	p.run(fmt.Sprintf(`const e=document.querySelector(%s);e.focus();e.value=""`, strconv.Quote(selector)))
 	p.do(chromedp.SendKeys(chromedp.CSS(selector), value))
 }
 
@@ -165,6 +252,14 @@ func (p *tab) click(selector string) {
 	p.t.Helper()
 	p.wait(fmt.Sprintf("document.querySelector(%s)", strconv.Quote(selector)))
 	p.do(chromedp.Click(chromedp.CSS(selector)))
+}
+
+// submit presses what leads to another document and waits for that.
+func (p *tab) submit(selector string) {
+	p.t.Helper()
+	p.run("window.stale=true")
+	p.click(selector)
+	p.wait(`!window.stale && document.readyState==="complete"`)
 }
 
 // picture writes a screenshot.

@@ -108,7 +108,7 @@ func (p *pages) shortcuts(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	shell.Title = templates.T(shell.Lang, "shortcuts.title")
+	shell.Title = templates.T(shell.Lang, "keys.title")
 	back := session.LocalPath(c.QueryParam("back"), templates.MailboxURL("inbox"))
 	return render(c, http.StatusOK, templates.ShortcutsPage(templates.Shortcuts{Shell: shell, Back: back}))
 }

@@ -6,11 +6,12 @@ import (
 	"slices"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/expr"
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // engine are the cases about the command, which the engine checks, not the

@@ -4,8 +4,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // maxSortFields is MongoDB's limit of fields in one sort.

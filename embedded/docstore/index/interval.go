@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"slices"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // Interval is a set of encoded values of one field: Low <= encoding < High.

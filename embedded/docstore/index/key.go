@@ -14,8 +14,9 @@ import (
 	"math"
 	"strconv"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // The first byte of an encoding: the class of the value. Numbers have one for
@@ -203,7 +204,7 @@ func appendInt(dst []byte, i int64) []byte {
 	}
 	var buf [20]byte
 	if i < 0 {
-		digits := strconv.AppendUint(buf[:0], -uint64(i), 10)
+		digits := strconv.AppendUint(buf[:0], -uint64(i), 10) //nolint:gosec // the magnitude in two's complement, of the lowest number too
 		return appendDigits(dst, true, digits, len(digits))
 	}
 	digits := strconv.AppendUint(buf[:0], uint64(i), 10)
@@ -265,7 +266,7 @@ func appendDigits(dst []byte, negative bool, digits []byte, exp int) []byte {
 		tag, flip = tagNegative, 0xFF
 	}
 	biased := uint16(exp + exponentBias) //nolint:gosec // |exp| is below 7000
-	dst = append(dst, tag, byte(biased>>8)^flip, byte(biased)^flip)
+	dst = append(dst, tag, byte(biased>>8)^flip, byte(biased&0xFF)^flip)
 	for i := 0; i < n; i += 2 {
 		pair := (digits[i] - '0') * 10
 		if i+1 < n {

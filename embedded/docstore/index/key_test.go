@@ -5,10 +5,11 @@ import (
 	"math"
 	"testing"
 
-	"github.com/eidermail/eider/embedded/docstore/index"
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"pgregory.net/rapid"
+
+	"github.com/eidermail/eider/embedded/docstore/index"
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 func raw(t interface{ Fatal(...any) }, v any) bson.RawValue {

@@ -5,8 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // CodeParallelArrays is MongoDB's error for a document in which two fields of

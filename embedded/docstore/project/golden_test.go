@@ -4,11 +4,12 @@ import (
 	"errors"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/project"
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 func run(c goldentest.Case) ([]bson.Raw, error) {

@@ -7,10 +7,11 @@ import (
 	"bytes"
 	"strings"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/expr/eval"
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/value"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // Projection is a compiled projection. It is safe for concurrent use.

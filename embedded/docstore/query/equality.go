@@ -1,8 +1,9 @@
 package query
 
 import (
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // Equality is a path that a matching document must have with exactly a value.

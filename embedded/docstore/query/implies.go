@@ -3,8 +3,9 @@ package query
 import (
 	"reflect"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // Implies tells if every document that matches m surely matches partial, so
@@ -197,10 +198,8 @@ func rangeImplies(h *compare, want predicate) bool {
 			return h.op == Lt && c <= 0 || h.op == Lte && c < 0
 		case Lte:
 			return (h.op == Lt || h.op == Lte) && c <= 0
-		default:
-			return false
+		case Eq, In, Null, Exists: // a range does not say which value it is
 		}
-	default:
-		return false
 	}
+	return false
 }

@@ -4,10 +4,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/eidermail/eider/embedded/docstore/query"
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"pgregory.net/rapid"
+
+	"github.com/eidermail/eider/embedded/docstore/query"
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // anyValue draws from few values, so that filters often match.
@@ -146,21 +147,20 @@ func within(c query.Condition, key bson.RawValue) bool {
 		return false
 	case query.Exists:
 		return true
-	}
-	if value.Class(key.Type) != value.Class(c.Value.Type) {
-		return false
-	}
-	order := value.Compare(key, c.Value)
-	switch c.Op {
 	case query.Gt:
-		return order > 0
+		return sameClass(key, c) && value.Compare(key, c.Value) > 0
 	case query.Gte:
-		return order >= 0
+		return sameClass(key, c) && value.Compare(key, c.Value) >= 0
 	case query.Lt:
-		return order < 0
-	default:
-		return order <= 0
+		return sameClass(key, c) && value.Compare(key, c.Value) < 0
+	case query.Lte:
+		return sameClass(key, c) && value.Compare(key, c.Value) <= 0
 	}
+	panic("an operator without bounds")
+}
+
+func sameClass(key bson.RawValue, c query.Condition) bool {
+	return value.Class(key.Type) == value.Class(c.Value.Type)
 }
 
 // A document that matches has a key within the bounds of every condition.

@@ -5,9 +5,10 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/expr/eval"
 	"github.com/eidermail/eider/embedded/docstore/value"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // compare is $eq, $gt, $gte, $lt and $lte.
@@ -54,9 +55,9 @@ func (c *compare) holds(order int) bool {
 		return order < 0
 	case Lte:
 		return order <= 0
-	default:
-		return false
+	case In, Null, Exists: // predicates of their own
 	}
+	return false
 }
 
 // otherType: values of different types do not compare, except that null meets

@@ -8,8 +8,9 @@
 package query
 
 import (
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // Matcher is a compiled filter. It is safe for concurrent use.

@@ -2,12 +2,15 @@ package query_test
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 func compile(t testing.TB, text string) *query.Matcher {
@@ -35,16 +38,16 @@ func TestConditions(t *testing.T) {
 		`{"a":{"$gt":{"$minKey":1}},"b":{"$not":{"$eq":1}}}`: ``,
 		`{"$or":[{"a":1},{"b":1}],"$nor":[{"c":1}]}`:         ``,
 	} {
-		got := ""
+		var got strings.Builder
 		for _, c := range compile(t, filter).Conditions() {
 			v := show(c.Value)
 			if c.Op == query.In {
 				v = show(value.OfArray(c.Values))
 			}
-			got += fmt.Sprintf("[%s %d %s]", c.Path, c.Op, v)
+			fmt.Fprintf(&got, "[%s %d %s]", c.Path, c.Op, v)
 		}
-		if got != want {
-			t.Errorf("%s: %s, want %s", filter, got, want)
+		if got.String() != want {
+			t.Errorf("%s: %s, want %s", filter, got.String(), want)
 		}
 	}
 }
@@ -56,9 +59,9 @@ func show(v bson.RawValue) string {
 	case bson.TypeArray:
 		return fmt.Sprint(showAll(value.Elements(v.Value)))
 	case bson.TypeInt32:
-		return fmt.Sprint(value.Int64(v))
+		return strconv.FormatInt(value.Int64(v), 10)
 	case bson.TypeBoolean:
-		return fmt.Sprint(value.Bool(v))
+		return strconv.FormatBool(value.Bool(v))
 	default:
 		return value.TypeName(v.Type)
 	}

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // codeBadRegex is MongoDB's error for a pattern that does not compile.

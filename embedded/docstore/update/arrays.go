@@ -4,9 +4,10 @@ import (
 	"slices"
 	"strings"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/value"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // push is $push.

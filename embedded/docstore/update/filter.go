@@ -1,9 +1,10 @@
 package update
 
 import (
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/value"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // filter is a compiled array filter.
@@ -42,8 +43,9 @@ func compileFilters(docs []bson.Raw) (*filters, error) {
 
 func validID(id string) bool {
 	for i, r := range id {
-		letter := r >= 'a' && r <= 'z'
-		if !letter && (i == 0 || !(r >= 'A' && r <= 'Z' || r >= '0' && r <= '9')) {
+		first := r >= 'a' && r <= 'z'
+		later := r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !first && (i == 0 || !later) {
 			return false
 		}
 	}

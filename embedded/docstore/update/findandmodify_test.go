@@ -4,11 +4,12 @@ import (
 	"slices"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/expr"
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // statement makes an update statement of a findAndModify; false if the case is
@@ -57,7 +58,8 @@ func TestUpsertIsFound(t *testing.T) {
 		s := &store{}
 		q := goldentest.Doc(filter)
 		st := value.OfFields([]value.Field{
-			{Key: "q", RawValue: value.OfDoc(q)}, {Key: "u", RawValue: goldentest.MustDecode(`{"$inc":{"n":1}}`)},
+			{Key: "q", RawValue: value.OfDoc(q)},
+			{Key: "u", RawValue: goldentest.MustDecode(`{"$inc":{"n":1}}`)},
 			{Key: "upsert", RawValue: value.OfBool(true)},
 		})
 		if err := s.update(0, st); err != nil {

@@ -6,8 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // maxPadding is how many nulls an update may put before a new array element.

@@ -5,11 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/update"
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 func FuzzCompile(f *testing.F) {

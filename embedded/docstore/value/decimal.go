@@ -366,6 +366,6 @@ func (d decimal) encode() bson.RawValue {
 			high |= 1 << 63
 		}
 	}
-	b := append(OfInt64(int64(low)).Value, OfInt64(int64(high)).Value...) //nolint:gosec // two's complement
+	b := append(OfInt64(int64(low)).Value, OfInt64(int64(high)).Value...) // two's complement
 	return bson.RawValue{Type: bson.TypeDecimal128, Value: b}
 }

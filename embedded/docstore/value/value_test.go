@@ -5,10 +5,11 @@ import (
 	"math"
 	"testing"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
-	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"pgregory.net/rapid"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
+	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
 )
 
 // interesting are numbers where types meet.

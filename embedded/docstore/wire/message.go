@@ -9,8 +9,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // MaxMessage is the largest message in bytes, as in hello's maxMessageSizeBytes.

@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/eidermail/eider/embedded/docstore/wire"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"golang.org/x/net/nettest"
+
+	"github.com/eidermail/eider/embedded/docstore/wire"
 )
 
 func TestPipeIsAConnection(t *testing.T) {

@@ -37,7 +37,7 @@ var cssPreprocess = strings.NewReplacer("\x00", "\uFFFD", "\r\n", "\n", "\r", "\
 func (s *scanner) next() token {
 	kind, raw := s.lexer.Next()
 	text := string(raw)
-	switch kind { //nolint:exhaustive // the rest is taken as it is
+	switch kind { // the rest is taken as it is
 	case css.CommentToken:
 		return token{css.WhitespaceToken, " "}
 	case css.IdentToken, css.CustomPropertyNameToken:
@@ -158,13 +158,16 @@ func cssURL(u string) string { return "url(" + quote(u) + ")" }
 func identifier(s string) bool {
 	for i, r := range s {
 		switch {
-		case r < 0x80 && letter(byte(r)), r == '_', r == '-', r >= 0x80 && unicode.IsLetter(r):
-		case i > 0 && r < 0x80 && digit(byte(r)):
+		case letter(r), r == '_', r == '-', r >= 0x80 && unicode.IsLetter(r):
+		case i > 0 && digit(r):
 		default:
 			return false
 		}
 	}
-	return s != "" && s != "-" && !strings.HasPrefix(s, "--") && !(len(s) > 1 && s[0] == '-' && digit(s[1]))
+	if rest, ok := strings.CutPrefix(s, "-"); ok && (rest == "" || rest[0] == '-' || digit(rest[0])) {
+		return false
+	}
+	return s != ""
 }
 
 // declaration is one property with a value that is written already.
@@ -201,19 +204,17 @@ type gate func(raw string) (string, bool)
 
 // declarations reads a style attribute.
 func (b *builder) declarations(src string) declarations {
-	list, _ := readDeclarations(newScanner(src), b.imageURL)
-	return list
+	return readDeclarations(newScanner(src), b.imageURL)
 }
 
 // quietDeclarations is declarations without asking for, or counting, images.
 func (b *builder) quietDeclarations(src string) declarations {
-	list, _ := readDeclarations(newScanner(src), func(string) (string, bool) { return "", false })
-	return list
+	return readDeclarations(newScanner(src), func(string) (string, bool) { return "", false })
 }
 
-// readDeclarations reads up to the end or to the brace that closes the block;
-// closed tells which.
-func readDeclarations(s *scanner, g gate) (list declarations, closed bool) {
+// readDeclarations reads up to the end or to the brace that closes the block.
+func readDeclarations(s *scanner, g gate) declarations {
+	var list declarations
 	var toks []token
 	bad := false
 	flush := func() {
@@ -227,13 +228,10 @@ func readDeclarations(s *scanner, g gate) (list declarations, closed bool) {
 	depth := 0
 	for {
 		t := s.next()
-		switch t.kind { //nolint:exhaustive // the rest belongs to the declaration
-		case css.ErrorToken:
+		switch t.kind { // the rest belongs to the declaration
+		case css.ErrorToken, css.RightBraceToken:
 			flush()
-			return list, false
-		case css.RightBraceToken:
-			flush()
-			return list, true
+			return list
 		case css.LeftBraceToken:
 			// A nested rule. It goes, with what led to it.
 			skipBlock(s)
@@ -263,7 +261,7 @@ func readDeclarations(s *scanner, g gate) (list declarations, closed bool) {
 // skipBlock reads past the brace that closes a block.
 func skipBlock(s *scanner) {
 	for depth := 1; depth > 0; {
-		switch s.next().kind { //nolint:exhaustive // only braces and the end count
+		switch s.next().kind { // only braces and the end count
 		case css.ErrorToken:
 			return
 		case css.LeftBraceToken:

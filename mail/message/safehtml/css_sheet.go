@@ -52,7 +52,7 @@ type sheetReader struct {
 func (r *sheetReader) rules(emit func(string), inside bool) {
 	for {
 		t := r.next()
-		switch t.kind { //nolint:exhaustive // the rest starts a rule
+		switch t.kind { // the rest starts a rule
 		case css.ErrorToken:
 			return
 		case css.RightBraceToken:
@@ -75,7 +75,7 @@ func (r *sheetReader) prelude(toks []token, statement bool) (all []token, ended 
 	fits = true
 	for {
 		t := r.next()
-		switch t.kind { //nolint:exhaustive // the rest is collected
+		switch t.kind { // the rest is collected
 		case css.ErrorToken, css.LeftBraceToken, css.RightBraceToken:
 			return toks, t.kind, fits
 		case css.SemicolonToken:
@@ -106,7 +106,7 @@ func (r *sheetReader) rule(first token, emit func(string)) (end bool) {
 		skipBlock(r.scanner)
 		return false
 	}
-	if list, _ := readDeclarations(r.scanner, r.gate); len(list) > 0 {
+	if list := readDeclarations(r.scanner, r.gate); len(list) > 0 {
 		emit(selectors + "{" + list.String() + "}")
 	}
 	return false
@@ -167,7 +167,7 @@ func mediaList(toks []token) (list string, dark bool) {
 func mediaQuery(toks []token) (string, bool) {
 	var words []string
 	for i := 0; i < len(toks); i++ {
-		switch t := toks[i]; t.kind { //nolint:exhaustive // what is not listed is not allowed
+		switch t := toks[i]; t.kind { // what is not listed is not allowed
 		case css.WhitespaceToken:
 		case css.IdentToken:
 			w := strings.ToLower(t.text)
@@ -313,7 +313,7 @@ var pseudoClasses = set("first-child", "last-child", "only-child", "first-of-typ
 // read adds one simple selector and gives the tokens that it took.
 func (c *compound) read(toks []token) (n int, ok bool) {
 	t := toks[0]
-	switch t.kind { //nolint:exhaustive // what is not listed is not allowed
+	switch t.kind { // what is not listed is not allowed
 	case css.IdentToken:
 		return 1, c.empty() && c.element(strings.ToLower(t.text))
 	case css.HashToken:

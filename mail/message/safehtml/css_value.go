@@ -115,7 +115,7 @@ func (w *valueWriter) put(s string) {
 }
 
 func (w *valueWriter) token(t token) bool {
-	switch t.kind { //nolint:exhaustive // what is not listed is not allowed
+	switch t.kind { // what is not listed is not allowed
 	case css.WhitespaceToken:
 		return true
 	case css.IdentToken:
@@ -164,7 +164,7 @@ func (w *valueWriter) url(raw string) bool {
 }
 
 func (w *valueWriter) group(t token) bool {
-	switch t.kind { //nolint:exhaustive // the caller chose
+	switch t.kind { // the caller chose
 	case css.FunctionToken:
 		name := strings.ToLower(t.text)
 		w.put(name + "(")
@@ -194,7 +194,9 @@ func (w *valueWriter) measure(s string) (string, bool) {
 	unit := strings.ToLower(s[n:])
 	// Not n characters of 1e5, but a decimal number.
 	for i := range n {
-		if c := s[i]; !digit(c) && c != '.' && !(i == 0 && (c == '-' || c == '+')) {
+		c := s[i]
+		sign := i == 0 && (c == '-' || c == '+')
+		if !digit(c) && c != '.' && !sign {
 			return "", false
 		}
 	}

@@ -166,8 +166,8 @@ func only(s string, ok func(byte) bool) bool {
 	return true
 }
 
-func letter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
-func digit(c byte) bool  { return '0' <= c && c <= '9' }
+func letter[T byte | rune](c T) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
+func digit[T byte | rune](c T) bool  { return '0' <= c && c <= '9' }
 
 // cut shortens s to at most n bytes without splitting a character.
 func cut(s string, n int) string {

@@ -80,7 +80,7 @@ func contactURL(name, raw string) (string, bool) {
 	for i := range len(rest) {
 		c := rest[i]
 		if c <= 0x20 || c >= 0x7F || strings.IndexByte("\\\"'<>`{}|^", c) >= 0 {
-			s.WriteString(url.PathEscape(string(rest[i : i+1])))
+			s.WriteString(url.PathEscape(rest[i : i+1]))
 			continue
 		}
 		s.WriteByte(c)
@@ -179,7 +179,7 @@ func hostOf(s string) string {
 	}
 	s = asciiHost(s)
 	for _, r := range s {
-		if r != '.' && r != '-' && (r > 0x7F || !letter(byte(r)) && !digit(byte(r))) {
+		if r != '.' && r != '-' && !letter(r) && !digit(r) {
 			return ""
 		}
 	}

@@ -113,7 +113,7 @@ func (b *builder) collectStyles(n *html.Node) {
 		if c.Type != html.ElementNode || c.Namespace != "" {
 			continue
 		}
-		switch c.DataAtom { //nolint:exhaustive // atoms are an open set
+		switch c.DataAtom {
 		case atom.Style:
 			b.sheet.add(textOf(c))
 		case atom.Template, atom.Noscript, atom.Object, atom.Select:

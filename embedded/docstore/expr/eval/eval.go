@@ -7,8 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // Expr is a compiled expression. It is safe for concurrent use.
@@ -340,7 +341,7 @@ func compileCond(f value.Field) (node, error) {
 	}
 	for i, n := range parts {
 		if n == nil {
-			return nil, value.Errorf(int32(17080+i), "Missing '%s' parameter to $cond", condParts[i]) //nolint:gosec // at most 2
+			return nil, value.Errorf(int32(17080+i), "Missing '%s' parameter to $cond", condParts[i]) // at most 2
 		}
 	}
 	return &cond{parts[0], parts[1], parts[2]}, nil

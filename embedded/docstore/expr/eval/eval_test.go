@@ -4,10 +4,11 @@ import (
 	"errors"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
+
 	"github.com/eidermail/eider/embedded/docstore/expr/eval"
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
-	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 const doc = `{"i":7,"j":2,"s":"aBc","n":null,"t":true,"a":[1,2,3],"l":{"$numberLong":"5"},"f":{"$numberDouble":"1.5"},

@@ -6,8 +6,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // operator is an operator and how many arguments it takes.
@@ -235,7 +236,7 @@ func mod(a []bson.RawValue) (bson.RawValue, error) {
 		r = value.Int64(x) % n
 	}
 	if x.Type == bson.TypeInt32 && y.Type == bson.TypeInt32 {
-		return value.OfInt32(int32(r)), nil //nolint:gosec // both sides have 32 bits
+		return value.OfInt32(int32(r)), nil // both sides have 32 bits
 	}
 	return value.OfInt64(r), nil
 }
@@ -254,12 +255,13 @@ func concat(a []bson.RawValue) (bson.RawValue, error) {
 	return value.OfString(b.String()), nil
 }
 
-func toLower(a []bson.RawValue) (bson.RawValue, error) { return mapASCII(a[0], 'A', 'Z', 'a'-'A') }
+func toLower(a []bson.RawValue) (bson.RawValue, error) { return mapASCII(a[0], 'A', 'Z') }
 
-func toUpper(a []bson.RawValue) (bson.RawValue, error) { return mapASCII(a[0], 'a', 'z', -('a' - 'A')) }
+func toUpper(a []bson.RawValue) (bson.RawValue, error) { return mapASCII(a[0], 'a', 'z') }
 
-// mapASCII changes the case of ASCII letters only, as MongoDB does.
-func mapASCII(v bson.RawValue, low, high byte, by int) (bson.RawValue, error) {
+// mapASCII changes the case of the ASCII letters from low to high only, as
+// MongoDB does.
+func mapASCII(v bson.RawValue, low, high byte) (bson.RawValue, error) {
 	switch v.Type {
 	case 0, bson.TypeNull, bson.TypeUndefined:
 		return value.OfString(""), nil
@@ -269,7 +271,7 @@ func mapASCII(v bson.RawValue, low, high byte, by int) (bson.RawValue, error) {
 		b := []byte(value.Str(v))
 		for i, c := range b {
 			if c >= low && c <= high {
-				b[i] = byte(int(c) + by)
+				b[i] = c ^ ('a' - 'A') // the cases differ in one bit
 			}
 		}
 		return value.OfString(string(b)), nil

@@ -14,8 +14,9 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/eidermail/eider/embedded/docstore/value"
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 // Case is one golden case; the README beside the cases explains the fields.

@@ -84,7 +84,7 @@ func (o Options) expand(s string) string {
 			return m
 		}
 		if g[1] == "b:" {
-			return string([]byte{byte(n)})
+			return string([]byte{byte(n & 0xFF)})
 		}
 		return string(rune(n))
 	})
