@@ -187,7 +187,7 @@ func messageIndexes() []index {
 }
 
 // wanted reports whether the index is made here.
-func (s *Store) wanted(x *index) bool { return !x.optional && !(x.idle && s.embedded) }
+func (s *Store) wanted(x *index) bool { return !x.optional && (!x.idle || !s.embedded) }
 
 // ensureIndexes makes what is missing. An index that WildDuck made with the
 // same keys under another name or with other options is left as it is.
