@@ -70,7 +70,7 @@ func openBackend(ctx context.Context, c config.Config, log *slog.Logger) (b *bac
 	}
 	b.limit = limit.New(b.signals)
 	b.accounts, err = account.New(account.Options{
-		Store: b.store, Limit: b.limit, Log: log,
+		Store: b.store, Limit: b.limit, Signal: b.signals, Log: log,
 		Domains: c.Domains, Registration: c.Registration, Secret: deriveKey(b.secret, "session"),
 	})
 	return b, err

@@ -14,6 +14,7 @@ import (
 	"github.com/eidermail/eider/embedded/docstore"
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/account"
+	"github.com/eidermail/eider/mail/address"
 	"github.com/eidermail/eider/mail/store"
 )
 
@@ -25,6 +26,19 @@ const maxPassword = 1024
 type newAccount struct {
 	Username, Password, Name, Address string
 	Admin                             bool
+}
+
+// check refuses a user name that could not be a mail address, or the part of
+// one before the @: nobody could type it where it is asked for.
+func (o newAccount) check() error {
+	full := o.Username
+	if !strings.Contains(full, "@") {
+		full += "@eider.localhost"
+	}
+	if _, err := address.Parse(full); err != nil || strings.ContainsAny(full, `"+`) {
+		return fmt.Errorf("the user name %s is not accepted (format): choose another", o.Username)
+	}
+	return nil
 }
 
 // newToken is the order of `eider token add`.
@@ -64,11 +78,14 @@ func userCommand(ctx context.Context, t terminal, args []string) error {
 		if !fromStdin {
 			return usageError{errors.New("give --password-stdin and the password as a line on standard input")}
 		}
-		password, err := readPassword(t.in)
-		if err != nil {
+		order.Username = words[0]
+		if err := order.check(); err != nil {
+			return usageError{err}
+		}
+		var err error
+		if order.Password, err = readPassword(t.in); err != nil {
 			return err
 		}
-		order.Username, order.Password = words[0], password
 		if order.Address == "" {
 			order.Address = words[0]
 			if !strings.Contains(order.Address, "@") {

@@ -51,22 +51,27 @@ func serve(ctx context.Context, t terminal, c config.Config) error {
 	log := newLogger(t.err, c)
 	b, err := openBackend(ctx, c, log)
 	if err != nil {
-		return err
+		return unlessAsked(ctx, err)
 	}
 	p := &program{config: c, log: log, backend: b, metrics: web.NewMetrics()}
 	p.stopping, p.stopAll = context.WithCancel(context.Background())
 	if err := p.start(ctx, t); err != nil {
-		if ctx.Err() != nil {
-			// Asked to stop before it was ready: no failure.
-			err = nil
-		}
-		return errors.Join(err, p.stop())
+		return errors.Join(unlessAsked(ctx, err), p.stop())
 	}
 	_, _ = fmt.Fprintln(t.out, "ready "+p.addresses())
 	log.LogAttrs(ctx, slog.LevelInfo, "ready", slog.String("version", version()), slog.String("store", c.StoreName()))
 	<-ctx.Done()
 	log.LogAttrs(context.Background(), slog.LevelInfo, "stopping")
 	return p.stop()
+}
+
+// unlessAsked drops the failure of a start that was asked to stop before it was
+// ready.
+func unlessAsked(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
 }
 
 // start wires the parts together and opens the listeners.

@@ -200,12 +200,22 @@ func applyEnvironment(opts []option, vars map[string]string) error {
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(vars)) {
-		// EIDER_TEST_… belongs to the test suite.
-		if !known[k] && !strings.HasPrefix(k, "EIDER_TEST_") {
+		if !known[k] && !foreign(k) {
 			return fmt.Errorf("%s is no setting; `eider help` lists them", k)
 		}
 	}
 	return nil
+}
+
+// foreign reports variables with our prefix that others set: the test suite,
+// and an orchestrator for a service that is called eider.
+func foreign(name string) bool {
+	for _, prefix := range []string{"EIDER_TEST_", "EIDER_SERVICE_", "EIDER_PORT"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func applyFile(opts []option, name string) error {

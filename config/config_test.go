@@ -96,6 +96,13 @@ func TestMistakesAreNamed(t *testing.T) {
 	}
 }
 
+func TestVariablesOfOthersAreLeftAlone(t *testing.T) {
+	env := []string{"EIDER_SERVICE_HOST=10.0.0.1", "EIDER_PORT_8080_TCP=tcp://10.0.0.1:8080", "EIDER_TEST_REDIS=x"}
+	if _, err := load(t, env); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPublicAddressWithProxyOrCertificate(t *testing.T) {
 	for _, args := range [][]string{
 		{"--web", "0.0.0.0:80", "--behind-proxy"},

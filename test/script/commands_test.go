@@ -50,7 +50,7 @@ func commands() map[string]command {
 		least, most int
 		run         func(ts *testscript.TestScript, w *world, args []string)
 	}{
-		"serve": {0, 30, serve}, "stop": {0, 1, stop}, "signal": {1, 1, sendSignal}, "ended": {0, 0, ended},
+		"serve": {0, 30, serve}, "stop": {0, 1, stop}, "signal": {1, 1, sendSignal}, "ended": {0, 1, ended},
 		"waitlog": {1, 1, waitLog}, "dial": {1, 1, dial}, "send": {1, 1, send}, "expect": {1, 1, expect},
 		"starttls": {1, 1, startTLS}, "deliver": {4, 4, deliver}, "http": {3, 4, request}, "inbox": {1, 1, inbox},
 		"events": {1, 1, openEvents}, "event": {1, 1, event}, "capture": {3, 3, capture}, "oneline": {1, 1, oneLine},
@@ -128,19 +128,19 @@ func stop(ts *testscript.TestScript, w *world, args []string) {
 		args = []string{"TERM"}
 	}
 	sendSignal(ts, w, args)
-	finish(ts, w, args[0] != "KILL")
+	finish(ts, w, args[0] == "KILL")
 }
 
-func ended(ts *testscript.TestScript, w *world, _ []string) { finish(ts, w, true) }
+func ended(ts *testscript.TestScript, w *world, args []string) { finish(ts, w, len(args) > 0) }
 
 // finish waits for the end and leaves what the server wrote in files.
-func finish(ts *testscript.TestScript, w *world, inOrder bool) {
+func finish(ts *testscript.TestScript, w *world, failed bool) {
 	ts.Check(w.server.wait())
 	p := w.server
 	w.server = nil
 	ts.Check(os.WriteFile(ts.MkAbs("server.out"), []byte(p.out.text()), 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs("server.err"), []byte(p.err.text()), 0o600))
-	if inOrder && p.result != nil {
+	if failed != (p.result != nil) {
 		ts.Fatalf("eider ended with %v\n%s", p.result, p.err.text())
 	}
 }
