@@ -65,5 +65,6 @@ crash: ## kill -9 during deliveries, 200 rounds
 fuzz: ## a minute for each fuzz target
 	test/fuzz 60s
 
-screenshots: deps ## every page at 390, 820 and 1440 px, light and dark
-	EIDER_TEST_SCREENSHOTS=docs/screenshots go test -count=1 -run TestScreenshots ./test/browser
+screenshots: deps ## every page at 390, 820 and 1440 px, light and dark, into test/screenshots/out; the README's three into docs
+	rm -rf test/screenshots/out
+	EIDER_TEST_SCREENSHOTS=test/screenshots/out EIDER_TEST_SCREENSHOTS_README=docs/screenshots go test -count=1 -run TestScreenshots ./test/browser

@@ -20,7 +20,8 @@ var bundles = map[string][]string{
 	"app.js": {
 		"zone.js", "core.js", "nav.js", "select.js", "toast.js", "actions.js", "reader.js", "live.js", "recipients.js", "compose.js", "keys.js",
 	},
-	"visit.js": {"zone.js", "register.js"},
+	"visit.js":   {"zone.js", "register.js"},
+	"passkey.js": {"zone.js", "passkey.js"},
 }
 
 // file is one served file.

@@ -12,6 +12,8 @@ type SignIn struct {
 	Error string
 	// Register links to PathRegister.
 	Register bool
+	// Passkeys offers to sign in by a passkey alone.
+	Passkeys bool
 }
 
 // Register is the form for a new account: POST PathRegister with csrf, name,

@@ -21,8 +21,20 @@ const (
 	PathUndo      = "/undo"
 	PathSearch    = "/search"
 	PathProfile   = "/settings/profile"
+	PathSecurity  = "/settings/security"
 	PathShortcuts = "/shortcuts"
 	PathLive      = "/live"
+)
+
+// Paths of passkeys. All but the two pages answer JSON: the options for the
+// browser, or {"next": path}, or {"error": words}.
+const (
+	PathPasskeyBegin       = PathSecurity + "/passkey/begin"
+	PathPasskeyFinish      = PathSecurity + "/passkey/finish"
+	PathSecond             = PathSignIn + "/second"
+	PathSecondBegin        = PathSecond + "/begin"
+	PathPasskeySignInBegin = PathSignIn + "/passkey/begin"
+	PathPasskeySignIn      = PathSignIn + "/passkey/finish"
 )
 
 // MailboxURL is the list page of a mailbox; id is its hexadecimal id or a

@@ -171,7 +171,7 @@ func pages(p Page) []sample {
 		headers.Fields = append(headers.Fields, HeaderField{fmt.Sprintf("X-Field-%d", i), "from mx2.kystlinje.example (192.0.2.17) by mx.eider.example with ESMTPS; Tue, 24 Nov 2026 12:04:02 +0100"})
 	}
 	return []sample{
-		{"signin", SignInPage(SignIn{Page: p, Username: "liv", Remember: true, Next: "/mail/a1", Error: T(p.Lang, "signin.wrong"), Register: true})},
+		{"signin", SignInPage(SignIn{Page: p, Username: "liv", Remember: true, Next: "/mail/a1", Error: T(p.Lang, "signin.wrong"), Register: true, Passkeys: true})},
 		{"register", RegisterPage(Register{Page: p, Name: "Андрис Рейнис", Username: "andris", Domains: domains(), Errors: map[string]string{"username": ErrorText(p.Lang, "username", "taken")}, Free: []string{"andris.r", "andris.reinis"}, Score: 3})},
 		{"signed-out", SignedOutPage(SignedOut{p})},
 		{"error-404", Error(ErrorPage{Page: p, Status: 404, SignedIn: true})},
@@ -188,6 +188,11 @@ func pages(p Page) []sample {
 		{"compose", ComposeDoc(ComposePage{Shell: sampleShell(p), Compose: sampleCompose()})},
 		{"compose-error", ComposeDoc(ComposePage{Shell: sampleShell(p), Compose: bad})},
 		{"profile", ProfilePage(Profile{Shell: sampleShell(p), DisplayName: "Liv Sandvik", Username: "liv", Zones: []Option{{"Europe/Oslo", "Oslo (UTC+1)", true}}})},
+		{"security", SecurityPage(Security{Shell: sampleShell(p), Added: true, Error: T(p.Lang, "passkey.wrong"), Passkeys: []Passkey{
+			{ID: "b1", Name: "Laptop", Created: sampleNow.AddDate(0, -8, 0), Used: sampleNow}, {ID: "b2", Name: "Ключ", Created: sampleNow},
+		}})},
+		{"security-empty", SecurityPage(Security{Shell: sampleShell(p)})},
+		{"second", SecondPage(Second{Page: p, Name: "liv@eider.example"})},
 		{"shortcuts", ShortcutsPage(Shortcuts{Shell: sampleShell(p), Back: "/mail/a1"})},
 	}
 }
@@ -213,6 +218,8 @@ func hostilePages(p Page) []sample {
 		{"hostile-error", Error(ErrorPage{Page: p, Status: 500, Code: hostile, Text: hostile, Retry: "javascript:alert(1)"})},
 		{"hostile-headers", HeadersDoc(HeadersPage{Shell: s, Mailbox: "a1", UID: 1, Subject: hostile, Fields: []HeaderField{{hostile, hostile}}})},
 		{"hostile-source", SourceDoc(SourcePage{Shell: s, Mailbox: "a1", UID: 1, Subject: hostile, Source: hostile})},
+		{"hostile-security", SecurityPage(Security{Shell: s, Error: hostile, Passkeys: []Passkey{{ID: hostile, Name: hostile, Created: sampleNow}}})},
+		{"hostile-second", SecondPage(Second{Page: p, Name: hostile})},
 		{"hostile-profile", ProfilePage(Profile{Shell: s, DisplayName: hostile, Username: hostile, Zones: []Option{{hostile, hostile, true}}})},
 	}
 }

@@ -232,18 +232,18 @@ func (a *Accounts) confirm(ctx context.Context, user mail.User, password string,
 
 // BeginPasskey begins to make a passkey for somebody who is signed in and
 // knows the password. The answer is the browser's CredentialCreationOptions as
-// JSON. CodeInvalid with Field name, origin or passkey; CodeAuth and CodeLimited as in
+// JSON. CodeInvalid with Field description, origin or passkey; CodeAuth and CodeLimited as in
 // Authenticate.
 func (a *Accounts) BeginPasskey(ctx context.Context, user mail.User, p Place, name, password string) (*protocol.CredentialCreation, error) {
 	const op = "begin passkey"
 	name = strings.TrimSpace(name)
 	switch {
 	case name == "":
-		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "name", Reason: "empty"}
+		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "description", Reason: "empty"}
 	case utf8.RuneCountInString(name) > maxPasskeyName:
-		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "name", Reason: "long"}
+		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "description", Reason: "long"}
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "name", Reason: "unknown"}
+		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "description", Reason: "unknown"}
 	}
 	rp, err := a.relyingParty(op, p.Origin)
 	if err != nil {

@@ -82,8 +82,8 @@ const (
 )
 
 // BeginPasskeyLogin begins a sign-in by a passkey alone: the browser offers
-// those that it has for this site. CodeLimited after too many failures from
-// the address.
+// those that it has for this site. CodeLimited after too many failures or too many
+// beginnings from the address.
 func (a *Accounts) BeginPasskeyLogin(ctx context.Context, p Place) (*protocol.CredentialAssertion, error) {
 	const op = "begin passkey login"
 	rp, err := a.relyingParty(op, p.Origin)
@@ -93,6 +93,9 @@ func (a *Accounts) BeginPasskeyLogin(ctx context.Context, p Place) (*protocol.Cr
 	if err := a.checkIP(ctx, p); err != nil {
 		return nil, err
 	}
+	if err := a.countBegun(ctx, op, p); err != nil {
+		return nil, err
+	}
 	// It stands for password and second step together, so the authenticator
 	// must have made sure who holds it.
 	options, session, err := rp.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
@@ -100,6 +103,21 @@ func (a *Accounts) BeginPasskeyLogin(ctx context.Context, p Place) (*protocol.Cr
 		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "origin", Err: err}
 	}
 	return options, a.keepChallenge(ctx, nobody, challengeAuth, ceremony{Session: *session, Binding: p.Binding, Origin: p.Origin})
+}
+
+// maxBegun bounds the challenges that strangers from one address may have
+// waiting: each takes room in the signals.
+const maxBegun = 120
+
+func (a *Accounts) countBegun(ctx context.Context, op string, p Place) error {
+	n, err := a.signal.Count(ctx, "eider:challenges:"+p.IP, 1, maxBegun, challengeTime)
+	if err != nil {
+		return err
+	}
+	if !n.Allowed {
+		return &mail.Error{Code: mail.CodeLimited, Op: op, RetryAfter: int(n.TTL.Seconds()) + 1}
+	}
+	return nil
 }
 
 func (a *Accounts) checkIP(ctx context.Context, p Place) error {

@@ -121,6 +121,8 @@ function arrive(frame) {
   const fresh = one(".row", parse(frame.html));
   if (!fresh) return;
   const row = document.adoptNode(fresh);
+  if (isOldNews(list, row)) return;
+  met.add(row.id);
   held = held.filter((waitingRow) => waitingRow.id !== row.id);
   if (isCalm(list)) insertRow(row);
   else {
@@ -129,9 +131,36 @@ function arrive(frame) {
   }
 }
 
+// The rows that this tab has shown or was told of.
+/** @type {Set<string>} */
+let met = new Set();
+function meet() {
+  if (met.size > 5000) met = new Set();
+  for (const row of all(".row")) met.add(row.id);
+}
+
+/** @param {HTMLElement} list */
+function isFirstPage(list) {
+  return !list.dataset.query && !list.dataset.filter && !list.dataset.newer;
+}
+
+// The server tells the last seconds twice, so that nothing is lost while a
+// view changes. What belongs on a later page, or was shown on another, is not new.
+/** @param {HTMLElement} list @param {HTMLElement} row */
+function isOldNews(list, row) {
+  if (!isFirstPage(list)) return met.has(row.id);
+  const last = all(".row", list).at(-1);
+  return one('.pager [rel="next"]', list) !== null && last !== undefined && dateOf(row) < dateOf(last);
+}
+
+/** @param {HTMLElement} row */
+function dateOf(row) {
+  return Date.parse(one("time", row)?.getAttribute("datetime") || "");
+}
+
 /** @param {HTMLElement} list */
 function isCalm(list) {
-  return !list.dataset.query && !list.dataset.filter && !list.dataset.newer && !held.length && (one("#rows")?.scrollTop ?? 0) < 4 &&
+  return isFirstPage(list) && !held.length && (one("#rows")?.scrollTop ?? 0) < 4 &&
     !selectedRows().length && !document.activeElement?.closest(".row");
 }
 
@@ -168,7 +197,7 @@ function showPill() {
 
 on("click", "[data-pill]", (event) => {
   const list = one("#list");
-  if (list?.dataset.query || list?.dataset.filter || list?.dataset.newer) return; // the link itself goes to the first page
+  if (list && !isFirstPage(list)) return; // the link itself goes to the first page
   event.preventDefault();
   const rows = held;
   held = [];
@@ -225,6 +254,7 @@ on("click", "[data-reconnect]", () => {
 });
 hear("visited", () => {
   held = [];
+  meet();
   greet();
 });
 hear("titled", () => {
@@ -240,6 +270,7 @@ hear("swapped", () => {
 // A page with an open socket cannot be kept for back and forward.
 addEventListener("pagehide", disconnect);
 addEventListener("pageshow", connect);
+meet();
 addEventListener("online", () => {
   tries = 0;
   connect();

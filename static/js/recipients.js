@@ -106,7 +106,7 @@ function dressLine(line) {
     }
   });
   typing.addEventListener("blur", () => typing.value.trim() && settleTyped(typing.value));
-  line.addEventListener("click", (event) => event.target === fields && typing.focus());
+  line.addEventListener("click", (event) => /** @type {Element} */ (event.target).closest("button, input, .err") || typing.focus());
 }
 
 /** @param {HTMLFormElement} form */

@@ -51,6 +51,9 @@ func TestUndo(t *testing.T) {
 		p.wait(middle)
 		p.wait(`document.querySelectorAll("#rows li.row").length===3`)
 	}
+	// The two stay selected.
+	p.wait(chosen + "===2")
+	p.keys("*n")
 	p.click("#rows li.row:nth-child(2) input.ck")
 	p.keys("v")
 	p.wait(`document.querySelector("#bulk [data-move]").open`)

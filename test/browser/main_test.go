@@ -102,9 +102,8 @@ const password = "seven calm eiders drift north"
 // person is an account of a test with an open window.
 type person struct {
 	*tab
-	server           *harness.Server
-	name, id, inbox  string
-	address, mailbox string
+	server                   *harness.Server
+	name, id, inbox, address string
 }
 
 // sit makes an account, signs it in and shows its Inbox.

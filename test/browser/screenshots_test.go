@@ -1,10 +1,18 @@
 package browser
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -12,17 +20,19 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// readmePictures are the pictures that the README shows.
+var readmePictures = []string{"mailbox-1440-light", "message-1440-dark", "mailbox-390-light"}
+
 // TestScreenshots takes pictures of every page at three widths, light and
 // dark, into the folder that EIDER_TEST_SCREENSHOTS names. `make screenshots`
-// runs it; the pictures are for people to look at.
+// runs it; the pictures are for people to look at. The README's go, with fewer
+// colours, to the folder that EIDER_TEST_SCREENSHOTS_README names.
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("EIDER_TEST_SCREENSHOTS")
 	if dir == "" {
 		t.Skip("EIDER_TEST_SCREENSHOTS is not set: `make screenshots` sets it")
 	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join("..", "..", dir)
-	}
+	dir = fromRoot(dir)
 	s, browser := enter(t)
 	fillMailbox(t, s)
 	visitor := newTab(t, browser, "http://"+s.Web)
@@ -66,6 +76,66 @@ func TestScreenshots(t *testing.T) {
 			}
 		}
 	}
+	if to := os.Getenv("EIDER_TEST_SCREENSHOTS_README"); to != "" {
+		for _, name := range readmePictures {
+			if err := reduce(filepath.Join(dir, name+".png"), filepath.Join(fromRoot(to), name+".png")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// fromRoot reads a path as seen from the root of the project.
+func fromRoot(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join("..", "..", path)
+}
+
+// reduce writes a picture with 256 colours, a third of its bytes: the most
+// frequent of it, each other one as the nearest of them.
+func reduce(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	full, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	area := full.Bounds()
+	count := map[color.RGBA]int{}
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		for x := area.Min.X; x < area.Max.X; x++ {
+			r, g, b, _ := full.At(x, y).RGBA()
+			count[color.RGBA{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8), 255}]++
+		}
+	}
+	found := slices.SortedFunc(maps.Keys(count), func(a, b color.RGBA) int {
+		return cmp.Or(count[b]-count[a], cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
+	})
+	// Five bits of each channel are enough for the edges of letters; the areas
+	// keep their exact colours.
+	var palette color.Palette
+	bins := map[[3]uint8]bool{}
+	for _, c := range found {
+		bin := [3]uint8{c.R >> 3, c.G >> 3, c.B >> 3}
+		if len(palette) < 256 && (!bins[bin] || len(palette) < 32) {
+			bins[bin] = true
+			palette = append(palette, c)
+		}
+	}
+	small := image.NewPaletted(area, palette)
+	draw.Draw(small, area, full, area.Min, draw.Src)
+	var out bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, small); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, out.Bytes(), 0o644)
 }
 
 // scheme makes the window prefer light or dark.

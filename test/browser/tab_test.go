@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -297,4 +298,17 @@ func (p *tab) register(name, username string) {
 	p.fill(`input[name=password]`, "seven calm eiders drift north")
 	p.click(`form[action="/register"] button.primary`)
 	p.wait(`location.pathname.startsWith("/mail/") && document.querySelector("#list")`)
+}
+
+// inFrame evaluates a condition in a world of its own inside a frame.
+func inFrame(ctx context.Context, t *chromedp.Target, frame cdp.FrameID, condition string) (bool, error) {
+	world, err := cdp.Call(ctx, t, page.CreateIsolatedWorld, page.CreateIsolatedWorldParams{FrameID: frame})
+	if err != nil {
+		return false, err
+	}
+	got, err := cdp.Call(ctx, t, runtime.Evaluate, runtime.EvaluateParams{Expression: "!!(" + condition + ")", ContextID: world.ExecutionContextID, ReturnByValue: new(true)})
+	if err != nil || got.Result == nil {
+		return false, err
+	}
+	return string(got.Result.Value) == "true", nil
 }

@@ -34,7 +34,8 @@ func (p *pages) secure(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=()")
+		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=(), browsing-topics=(), "+
+			"publickey-credentials-get=(self), publickey-credentials-create=(self)")
 		h.Set("Cache-Control", "private, no-cache")
 		if p.Guard.Secure(c) {
 			h.Set("Strict-Transport-Security", "max-age=31536000")

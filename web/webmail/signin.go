@@ -4,12 +4,14 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/account"
+	"github.com/eidermail/eider/mail/store"
 	"github.com/eidermail/eider/templates"
 	"github.com/eidermail/eider/web/session"
 )
@@ -25,7 +27,7 @@ func (p *pages) signInPage(c echo.Context) error {
 func (p *pages) signInView(c echo.Context, next string) templates.SignIn {
 	page := p.page(c, "")
 	page.Title = templates.T(page.Lang, "signin.title")
-	return templates.SignIn{Page: page, Next: session.LocalPath(next, ""), Register: p.Accounts.Open()}
+	return templates.SignIn{Page: page, Next: session.LocalPath(next, ""), Register: p.Accounts.Open(), Passkeys: p.Accounts.CanPasskey()}
 }
 
 // reasonSecond says that the password was right but is not enough.
@@ -39,9 +41,12 @@ func (p *pages) signIn(c echo.Context) error {
 		Username: c.FormValue("username"), Password: c.FormValue("password"),
 		Scope: "master", Protocol: "WEB", IP: c.RealIP(), Session: p.RequestID(c),
 	})
+	if err == nil && slices.Contains(result.Require2FA, store.FactorPasskey) && p.Accounts.CanPasskey() {
+		return p.startSecond(c, result.User, remember)
+	}
 	if err == nil && len(result.Require2FA) > 0 {
-		// A second step is switched on with WildDuck; its page is not part of
-		// this release, and letting the account in without it would be wrong.
+		// Another second step is switched on with WildDuck; its page is not part
+		// of this release, and letting the account in without it would be wrong.
 		err = &mail.Error{Code: mail.CodeForbidden, Op: "sign in", Reason: reasonSecond}
 	}
 	if err != nil {

@@ -106,6 +106,7 @@ func (p *pages) visitors(app *echo.Group) {
 	get(app, templates.PathRegister, p.registerPage)
 	app.POST(templates.PathRegister, p.register)
 	app.POST(templates.PathStrength, p.strength)
+	p.passkeySignIn(app)
 
 	in := app.Group("", p.signedIn)
 	get(in, templates.PathMail, p.home)
@@ -122,6 +123,7 @@ func (p *pages) visitors(app *echo.Group) {
 	in.POST(templates.PathCompose, p.compose)
 	get(in, templates.PathProfile, p.profilePage)
 	in.POST(templates.PathProfile, p.profile)
+	p.passkeys(in)
 	get(in, templates.PathShortcuts, p.shortcuts)
 	app.RouteNotFound("/*", func(echo.Context) error { return echo.ErrNotFound })
 }

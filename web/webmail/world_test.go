@@ -68,7 +68,7 @@ func startWorld(t *testing.T, secure bool, settings ...setting) *world {
 	w.store = env.Open(func(o *store.Options) { o.Notify = hub })
 	limiter := limit.New(env.Signal)
 	ao := account.Options{
-		Store: w.store, Limit: limiter, Log: env.Log, Domains: []string{"eider.example"}, Registration: true, Secret: key,
+		Store: w.store, Limit: limiter, Signal: env.Signal, Log: env.Log, Domains: []string{"eider.example"}, Registration: true, Secret: key,
 	}
 	wo := webmail.Options{
 		Log: env.Log, Store: w.store, Limit: limiter, Signal: env.Signal, ContentKey: key,
