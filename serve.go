@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -25,6 +27,12 @@ import (
 	"github.com/eidermail/eider/web/session"
 	"github.com/eidermail/eider/web/webmail"
 )
+
+// collectAt is the garbage collector's setting where GOGC does not say another.
+// The live heap is some ten megabytes, so a collection at four times as much
+// costs little memory; it saves a tenth of a delivery's time against Go's own
+// setting of 100 (make bench).
+const collectAt = 300
 
 // program is a running instance.
 type program struct {
@@ -48,6 +56,9 @@ type program struct {
 
 // serve starts everything, prints the ready line, and ends on a signal.
 func serve(ctx context.Context, t terminal, c config.Config) error {
+	if _, set := os.LookupEnv("GOGC"); !set {
+		debug.SetGCPercent(collectAt)
+	}
 	log := newLogger(t.err, c)
 	b, err := openBackend(ctx, c, log)
 	if err != nil {

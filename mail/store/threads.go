@@ -31,19 +31,21 @@ func (s *Store) threadOf(ctx context.Context, user mail.ID, m *message.Message) 
 	var found struct {
 		ID bson.ObjectID `bson:"_id"`
 	}
-	err := s.threads.FindOneAndUpdate(ctx,
-		key("user", oid(user), "ids", key("$in", refs), "subject", text(m.ThreadSubject)),
-		bson.D{
-			{Key: "$addToSet", Value: key("ids", key("$each", refs))},
-			{Key: "$set", Value: key("updated", s.now())},
-		}, options.FindOneAndUpdate().SetProjection(key("_id", 1))).Decode(&found)
-	if err == nil {
-		return mail.ID(found.ID), nil
+	// Most messages found a conversation, and a look costs less than an update
+	// that finds nothing.
+	filter := key("user", oid(user), "ids", key("$in", refs), "subject", text(m.ThreadSubject))
+	err := s.threads.FindOne(ctx, filter, options.FindOne().SetProjection(key("_id", 1))).Decode(&found)
+	if isNone(err) {
+		return s.newThread(ctx, user, m)
 	}
-	if !isNone(err) {
+	if err != nil {
 		return mail.ID{}, fail(op, err)
 	}
-	return s.newThread(ctx, user, m)
+	_, err = s.threads.UpdateOne(ctx, key("_id", found.ID), bson.D{
+		{Key: "$addToSet", Value: key("ids", key("$each", refs))},
+		{Key: "$set", Value: key("updated", s.now())},
+	})
+	return mail.ID(found.ID), fail(op, err)
 }
 
 func (s *Store) newThread(ctx context.Context, user mail.ID, m *message.Message) (mail.ID, error) {
