@@ -144,12 +144,12 @@ func askRunning(ctx context.Context, c config.Config, kind string, order any) (m
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/"+kind, bytes.NewReader(body))
 	if err != nil {
-		return "", false, nil //nolint:nilerr // the file is damaged: nobody can be asked
+		return "", false, nil
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", false, nil //nolint:nilerr // nobody answers, which ok tells
+		return "", false, nil
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxOrder))

@@ -18,9 +18,13 @@ func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-				name += " (" + s.Value[:12] + ")"
+				return describe(name + " (" + s.Value[:12] + ")")
 			}
 		}
 	}
+	return describe(name)
+}
+
+func describe(name string) string {
 	return fmt.Sprintf("%s %s %s/%s", name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

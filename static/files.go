@@ -103,10 +103,11 @@ func uncomment(b *strings.Builder, text string) {
 	inside := false
 	for line := range strings.Lines(text) {
 		code := strings.TrimSpace(line)
-		if !inside && strings.HasPrefix(code, "/*") {
-			inside = true
-			code = code[len("/*"):]
-		} else if !inside {
+		if !inside {
+			opened, ok := strings.CutPrefix(code, "/*")
+			inside, code = ok, opened
+		}
+		if !inside {
 			if code != "" && !strings.HasPrefix(code, "//") {
 				b.WriteString(line)
 			}

@@ -206,7 +206,7 @@ func TestWeight(t *testing.T) {
 	m.List.Rows = nil
 	for i := range 50 {
 		r := rows[i%len(rows)]
-		r.UID = uint32(1000 - i) //nolint:gosec // fifty rows
+		r.UID = uint32(1000 - i)
 		r.Subject, r.Intro = fmt.Sprintf("%s %d", r.Subject, i*7919), fmt.Sprintf("%d %s", i*104729, r.Intro)
 		m.List.Rows = append(m.List.Rows, r)
 	}

@@ -66,7 +66,7 @@ var sampleRows = []sampleRow{
 func sampleList() List {
 	l := List{Mailbox: "a1", Use: "inbox", Total: 214, Unseen: 12, Here: "/mail/a1", Older: "/mail/a1?older=k", MoveTo: sampleTargets()}
 	for i, s := range sampleRows {
-		uid := uint32(900 - i) //nolint:gosec // a dozen rows
+		uid := uint32(900 - i)
 		l.Rows = append(l.Rows, Row{
 			Mailbox: "a1", UID: uid, Href: MessageURL("a1", uid), Name: s.name, Address: s.address, Draft: s.draft, Subject: s.subject, Intro: s.intro,
 			Count: s.count, Unread: s.unread, Starred: s.starred, Attachments: s.clip, Date: sampleNow.Add(-s.age),

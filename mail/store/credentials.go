@@ -74,7 +74,7 @@ const isoTime = "2006-01-02T15:04:05.000Z07:00"
 
 func (r *passkeyRecord) passkey() Passkey {
 	p := Passkey{
-		ID: mail.ID(r.ID), RawID: r.RawID.Data, PublicKey: r.PublicKey, Counter: uint32(min(max(r.Counter, 0), 1<<32-1)), //nolint:gosec // bounded
+		ID: mail.ID(r.ID), RawID: r.RawID.Data, PublicKey: r.PublicKey, Counter: uint32(min(max(r.Counter, 0), 1<<32-1)),
 		Description: r.Description, Origin: r.Origin, Attachment: r.Attachment, Created: rawTime(r.Created),
 	}
 	if t, err := time.Parse(time.RFC3339, rawString(r.Created)); err == nil {

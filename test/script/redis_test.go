@@ -20,7 +20,7 @@ func redisURI(t *testing.T) string {
 		t.Skip("no redis-server here, and EIDER_TEST_REDIS names none")
 	}
 	// A socket's path may have 107 bytes; t.TempDir's is longer.
-	dir, err := os.MkdirTemp("", "eider-redis-")
+	dir, err := os.MkdirTemp("", "eider-redis-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

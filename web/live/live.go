@@ -173,7 +173,7 @@ func (l *Live) Handle(c echo.Context) error {
 	defer l.leave(s.User.ID)
 	conn, err := l.upgrader.Upgrade(c.Response(), c.Request(), nil)
 	if err != nil {
-		return nil //nolint:nilerr // the upgrader has answered
+		return nil
 	}
 	defer func() { _ = conn.Close() }()
 	t := &tab{

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -222,8 +223,13 @@ func TestWhoMayOpen(t *testing.T) {
 		origin, secret string
 		status         int
 	}{
-		{"", w.secret, 403}, {"null", w.secret, 403}, {"https://" + host, w.secret, 403}, {"http://evil.example", w.secret, 403},
-		{w.server.URL + ".evil.example", w.secret, 403}, {w.server.URL, "", 401}, {w.server.URL, strings.Repeat("x", 43), 401},
+		{"", w.secret, 403},
+		{"null", w.secret, 403},
+		{"https://" + host, w.secret, 403},
+		{"http://evil.example", w.secret, 403},
+		{w.server.URL + ".evil.example", w.secret, 403},
+		{w.server.URL, "", 401},
+		{w.server.URL, strings.Repeat("x", 43), 401},
 	} {
 		conn, resp, err := w.open(c.origin, c.secret)
 		if err == nil {
@@ -484,7 +490,7 @@ func TestSlowTab(t *testing.T) {
 	}
 	quick := w.tab(w.last())
 	for i := range 40 {
-		m := w.append(w.store, strings.Repeat("s", 800)+fmt.Sprint(i))
+		m := w.append(w.store, strings.Repeat("s", 800)+strconv.Itoa(i))
 		quick.op("new", m.UID)
 	}
 }

@@ -90,12 +90,24 @@ func TestSameOrigin(t *testing.T) {
 		site, origin string
 		tls, want    bool
 	}{
-		{"", "", false, true}, {"same-origin", "", false, true}, {"none", "", false, true},
-		{"cross-site", "", false, false}, {"same-site", "", false, false}, {"cross-site", "http://mail.example", false, false},
-		{"", "http://mail.example", false, true}, {"", "https://mail.example", false, false}, {"", "http://mail.example:81", false, false},
-		{"", "http://mail.example.evil", false, false}, {"same-origin", "http://evil.example", false, false},
-		{"same-origin", "null", false, true}, {"", "null", false, true}, {"cross-site", "null", false, false},
-		{"", "null", true, false}, {"same-origin", "null", true, true}, {"", "https://mail.example", true, true}, {"", "http://mail.example", true, false},
+		{"", "", false, true},
+		{"same-origin", "", false, true},
+		{"none", "", false, true},
+		{"cross-site", "", false, false},
+		{"same-site", "", false, false},
+		{"cross-site", "http://mail.example", false, false},
+		{"", "http://mail.example", false, true},
+		{"", "https://mail.example", false, false},
+		{"", "http://mail.example:81", false, false},
+		{"", "http://mail.example.evil", false, false},
+		{"same-origin", "http://evil.example", false, false},
+		{"same-origin", "null", false, true},
+		{"", "null", false, true},
+		{"cross-site", "null", false, false},
+		{"", "null", true, false},
+		{"same-origin", "null", true, true},
+		{"", "https://mail.example", true, true},
+		{"", "http://mail.example", true, false},
 	} {
 		var headers []string
 		if c.site != "" {

@@ -148,7 +148,7 @@ func TestManyRows(t *testing.T) {
 	}
 	pairs = []string{"do", "read"}
 	for i := range 1001 {
-		pairs = append(pairs, "id", refOf(inbox, mail.UID(i+1))) //nolint:gosec // small
+		pairs = append(pairs, "id", refOf(inbox, mail.UID(i+1)))
 	}
 	b.post("/mail/inbox", pairs...).is(http.StatusBadRequest)
 }

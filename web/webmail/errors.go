@@ -44,7 +44,7 @@ func (p *pages) failed(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	code := http.StatusInternalServerError
+	var code int
 	var he *echo.HTTPError
 	var tooBig *http.MaxBytesError
 	var me *mail.Error

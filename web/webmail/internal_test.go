@@ -98,7 +98,7 @@ func TestWords(t *testing.T) {
 	}
 	n := 0
 	for _, file := range files {
-		src, err := os.ReadFile(file) //nolint:gosec // our own source
+		src, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func TestComposeErrorsNameTheAddress(t *testing.T) {
 func TestSafeCacheIsBounded(t *testing.T) {
 	now := time.Now()
 	c := newSafeCache(func() time.Time { return now })
-	key := func(i int) safeKey { return safeKey{uid: mail.UID(i)} } //nolint:gosec // small
+	key := func(i int) safeKey { return safeKey{uid: mail.UID(i)} }
 	page := safehtml.Result{HTML: strings.Repeat("x", 100<<10)}
 	for i := range 500 {
 		c.put(key(i), page)

@@ -83,7 +83,7 @@ func (v view) list(user, mailbox mail.ID) (store.List, error) {
 // formatKey writes a list position for an address: milliseconds and id.
 func formatKey(k store.Key) string {
 	var b [20]byte
-	binary.BigEndian.PutUint64(b[:8], uint64(k.Date.UnixMilli())) //nolint:gosec // read back by the same conversion
+	binary.BigEndian.PutUint64(b[:8], uint64(k.Date.UnixMilli()))
 	copy(b[8:], k.ID[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }

@@ -100,7 +100,7 @@ func (p *pages) shellOf(ctx context.Context, c echo.Context, title string) (temp
 	if err != nil {
 		return templates.Shell{}, err
 	}
-	return p.shell(c, title, mail.ID{}, boxes), nil
+	return p.shell(c, title, mail.ID{}, boxes), nil //nolint:contextcheck // c carries the same context
 }
 
 // useWords are the templates' words for special uses.

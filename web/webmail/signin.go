@@ -63,7 +63,7 @@ func (p *pages) signInFailed(c echo.Context, err error) error {
 	vm.Username, vm.Remember = c.FormValue("username"), c.FormValue("remember") == "1"
 	code := http.StatusUnprocessableEntity
 	_, reason := fieldOf(err)
-	switch mail.CodeOf(err) {
+	switch mail.CodeOf(err) { //nolint:exhaustive // the others are not the visitor's to mend
 	case mail.CodeAuth, mail.CodeNoUser, mail.CodeInvalid, mail.CodeDisabled, mail.CodeForbidden:
 		vm.Error = templates.T(vm.Lang, "signin.wrong")
 		if reason == reasonSecond {
@@ -175,7 +175,7 @@ func (p *pages) registerFailed(c echo.Context, vm templates.Register, r account.
 	vm.Name, vm.Username = r.Name, r.Username
 	code := http.StatusUnprocessableEntity
 	field, reason := fieldOf(err)
-	switch mail.CodeOf(err) {
+	switch mail.CodeOf(err) { //nolint:exhaustive // the others are not the visitor's to mend
 	case mail.CodeInvalid:
 	case mail.CodeExists:
 		field, reason = "username", "taken"
