@@ -113,7 +113,7 @@ func prepareStore(c *conn, path string) error {
 	if version > formatVersion {
 		return fmt.Errorf("%s: %w", path, ErrNewer)
 	}
-	for _, p := range []string{"journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 4000", "cache_size = -16384", "journal_size_limit = 67108864", "temp_store = MEMORY"} {
+	for _, p := range []string{"journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 12000", "cache_size = -16384", "journal_size_limit = 67108864", "temp_store = MEMORY"} {
 		if err := c.exec("PRAGMA " + p); err != nil {
 			return err
 		}

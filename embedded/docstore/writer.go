@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 
 	"modernc.org/sqlite"
@@ -15,6 +16,9 @@ import (
 
 // groupLimit is how many commands may share one commit.
 const groupLimit = 64
+
+// gatherYields is how often the writer lets others run before it commits.
+const gatherYields = 2
 
 // writer is the one goroutine that changes the store. Each command is a job in a
 // savepoint of its own; the jobs that wait at the same time share a transaction.
@@ -138,12 +142,16 @@ func (w *writer) nextJob(have int) *job {
 	if have >= groupLimit {
 		return nil
 	}
-	select {
-	case j := <-w.jobs:
-		return j
-	default:
-		return nil
+	for range gatherYields {
+		select {
+		case j := <-w.jobs:
+			return j
+		default:
+			// Others are about to ask: what they share costs one commit.
+			runtime.Gosched()
+		}
 	}
+	return nil
 }
 
 func (w *writer) commit(before *catalog) error {
