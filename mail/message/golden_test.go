@@ -30,7 +30,7 @@ type goldenMessage struct {
 	HasAttachments           bool
 	ContentType              string
 	Headers                  []HeaderField
-	Defects                  []string
+	Defects                  []Defect
 	PatchSize                int
 	Envelope, BodyStructure  any
 	Tree                     *goldenNode

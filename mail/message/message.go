@@ -64,9 +64,9 @@ type Message struct {
 	HasAttachments bool
 	// ContentType is the root's, lower case.
 	ContentType string
-	// Defects name what is wrong with the message, one short phrase per kind,
-	// for the reader and the spam filter.
-	Defects []string
+	// Defects say what is wrong with the message, for the reader and the spam
+	// filter; each code once, in order of finding.
+	Defects []Defect
 
 	// stored are the parts with a number, in order.
 	stored []*Node
