@@ -1,6 +1,6 @@
 // Command bench measures what users feel: pages at growing mailbox sizes,
 // durable deliveries, page weight, the way from a delivery to a row on the
-// screen, memory at rest. Each figure stands beside its goal or beside a
+// screen, memory at rest, look-ups and writes of the embedded store. Each figure stands beside its goal or beside a
 // baseline measured in the same run, because machines differ.
 package main
 
@@ -26,8 +26,12 @@ func (r report) section(title string) { _, _ = fmt.Fprintf(r.w, "\n%s\n", title)
 func main() {
 	most := flag.Int("messages", 100_000, "size of the largest mailbox")
 	seconds := flag.Int("seconds", 5, "length of the delivery load")
-	only := flag.String("only", "", "run one part: memory, delivery, pages, browser")
+	only := flag.String("only", "", "run one part: memory, delivery, pages, docstore, browser; also as the argument")
+	documents := flag.Int("documents", 100_000, "messages in the embedded store; 1000000 takes ten minutes")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		*only = flag.Arg(0)
+	}
 	r := report{os.Stdout}
 	parts := []struct {
 		name string
@@ -38,6 +42,7 @@ func main() {
 			return deliveries(ctx, r, time.Duration(*seconds)*time.Second)
 		}},
 		{"pages", func(ctx context.Context, r report) error { return pages(ctx, r, *most) }},
+		{"docstore", func(ctx context.Context, r report) error { return embeddedStore(ctx, r, *documents) }},
 		{"browser", inBrowser},
 	}
 	for _, p := range parts {
