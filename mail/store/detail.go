@@ -97,7 +97,7 @@ func (s *Store) DraftByKey(ctx context.Context, user mail.ID, draftKey string) (
 		return Detail{}, err
 	}
 	d, err := s.findDetail(ctx, op, key("mailbox", box.ID, "draft", true, "eider.draft.key", draftKey),
-		options.FindOne().SetSort(key("uid", -1)).SetHint(indexUIDReverse))
+		options.FindOne().SetSort(key("uid", -1)).SetHint(indexUID))
 	if err != nil {
 		return Detail{}, err
 	}

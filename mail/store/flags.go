@@ -112,6 +112,11 @@ func (r *stateRecord) guard(mailbox mail.ID) bson.D {
 	return key("_id", r.ID, "mailbox", oid(mailbox), "uid", number(r.UID), "modseq", number(r.ModSeq))
 }
 
+// stateOf are the fields beside the flags that follow the mod-sequence.
+func stateOf(mailbox mail.ID, modseq mail.ModSeq, flags []mail.Flag) bson.D {
+	return bson.D{{Key: "modseq", Value: number(int64(modseq))}, stateSet(mailbox, modseq, flags)} //nolint:gosec // below 2^53
+}
+
 // flagUpdateDoc sets flags and the fields beside them.
 func flagUpdateDoc(set bson.D, flags []mail.Flag, unset ...string) bson.D {
 	update := bson.D{{Key: "$set", Value: append(flagFields(flags), set...)}}
@@ -141,7 +146,7 @@ func (s *Store) storeRound(ctx context.Context, sel Selection, todo []flagUpdate
 	for i := range todo {
 		uids[i] = todo[i].row.uid()
 		models[i] = mongo.NewUpdateOneModel().SetFilter(todo[i].row.guard(sel.Mailbox)).
-			SetUpdate(flagUpdateDoc(key("modseq", number(int64(got.modseq))), todo[i].flags)) //nolint:gosec // below 2^53
+			SetUpdate(flagUpdateDoc(stateOf(sel.Mailbox, got.modseq, todo[i].flags), todo[i].flags))
 	}
 	res, err := s.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
 	rest, cancel := after(ctx)

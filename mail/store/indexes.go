@@ -42,11 +42,14 @@ func key(parts ...any) bson.D {
 // Keys of indexes that queries name. They are named by keys because the names
 // may differ in a database that others made.
 var (
-	indexUID        = key("mailbox", 1, "uid", 1, "_id", 1)
-	indexUIDReverse = key("mailbox", 1, "uid", -1, "_id", -1)
-	indexPage       = key("mailbox", 1, "idate", -1, "_id", -1)
-	indexThread     = key("user", 1, "thread", 1)
-	indexUnseen     = key("mailbox", 1, "unseen", 1)
+	indexUID  = key("mailbox", 1, "uid", 1, "_id", 1)
+	indexPage = key("mailbox", 1, "idate", -1, "_id", -1)
+	// indexConversation holds a conversation of all folders in its order, and
+	// does what WildDuck's user_messages_by_thread does.
+	indexConversation = key("user", 1, "thread", 1, "idate", -1, "_id", -1)
+	// indexSnapshot holds all that a Snapshot is made of.
+	indexSnapshot = key("mailbox", 1, "uid", 1, "modseq", 1, stateFieldName, 1, "idate", 1, "size", 1, "thread", 1)
+	indexUnseen   = key("mailbox", 1, "unseen", 1)
 )
 
 // Pages of a filtered list have indexes of their own, which hold only the rows
@@ -160,9 +163,9 @@ func (s *Store) schemaIndexes() []collectionIndexes {
 func messageIndexes() []index {
 	return []index{
 		{name: "mailbox_uid_shard", keys: key("_id", 1, "mailbox", 1, "uid", 1), idle: true},
-		{name: "user_messages_by_thread", keys: indexThread},
+		{name: "user_messages_by_thread", keys: key("user", 1, "thread", 1), idle: true},
 		{name: "mailbox_uid", keys: indexUID},
-		{name: "mailbox_uid_reverse", keys: indexUIDReverse},
+		{name: "mailbox_uid_reverse", keys: key("mailbox", 1, "uid", -1, "_id", -1), idle: true},
 		{name: "mailbox_modseq_uid", keys: key("mailbox", 1, "modseq", 1, "uid", 1)},
 		{name: "mailbox_flags", keys: key("mailbox", 1, "flags", 1), idle: true},
 		{name: "by_idate", keys: key("mailbox", 1, "idate", 1), idle: true},
@@ -180,6 +183,8 @@ func messageIndexes() []index {
 		{name: "mailbox_draft_flag", keys: key("mailbox", 1, "draft", 1), idle: true},
 		{name: "has_attachment", keys: key("mailbox", 1, "ha", 1), idle: true},
 		{name: "retention_time", keys: key("exp", 1, "rdate", 1), partial: key("exp", true)},
+		{name: "eider_conversation", keys: indexConversation},
+		{name: "eider_snapshot", keys: indexSnapshot},
 		{name: indexPageUnseen, keys: indexPage, partial: key("unseen", true)},
 		{name: indexPageFlagged, keys: indexPage, partial: key("flagged", true)},
 		{name: indexPageAttachments, keys: indexPage, partial: key("ha", true)},

@@ -169,7 +169,7 @@ func (s *Store) fillThreadCounts(ctx context.Context, user mail.ID, rows []mail.
 		return nil
 	}
 	cur, err := s.messages.Find(ctx, key("user", oid(user), "thread", key("$in", oids(threads))), options.Find().
-		SetProjection(key("_id", 0, "thread", 1)).SetHint(indexThread).SetLimit(maxCounted).SetBatchSize(maxCounted))
+		SetProjection(key("_id", 0, "thread", 1)).SetHint(indexConversation).SetLimit(maxCounted).SetBatchSize(maxCounted))
 	if err != nil {
 		return fail(op, err)
 	}
@@ -263,7 +263,7 @@ func (s *Store) Thread(ctx context.Context, user, thread mail.ID, o ThreadOption
 		}
 	}
 	rows, err := s.rows(ctx, filter, options.Find().SetSort(key("idate", -1, "_id", -1)).SetLimit(int64(o.Limit)).
-		SetProjection(rowProjection).SetHint(indexThread))
+		SetProjection(rowProjection).SetHint(indexConversation))
 	slices.Reverse(rows)
 	return rows, err
 }

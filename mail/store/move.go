@@ -124,9 +124,9 @@ func (m *mover) round(ctx context.Context, rows []stateRecord) ([]mail.UID, erro
 // update is the one change that moves a message.
 func (m *mover) update(st *step, modseq mail.ModSeq) bson.D {
 	retention := time.Duration(m.to.Retention) * time.Millisecond
-	set := key(
-		"mailbox", m.to.ID, "uid", number(int64(st.uid)), "modseq", number(int64(modseq)), //nolint:gosec // below 2^53
-		"exp", retention > 0, "rdate", m.s.now().Add(retention).UnixMilli(),
+	set := append(stateOf(mail.ID(m.to.ID), modseq, st.flags),
+		bson.E{Key: "mailbox", Value: m.to.ID}, bson.E{Key: "uid", Value: number(int64(st.uid))},
+		bson.E{Key: "exp", Value: retention > 0}, bson.E{Key: "rdate", Value: m.s.now().Add(retention).UnixMilli()},
 	)
 	switch m.to.use() {
 	case mail.UseJunk:

@@ -81,7 +81,7 @@ func (s *Store) mendMessage(ctx context.Context, user mail.ID, p *Problem) error
 	if p.Kind != ProblemBooleans {
 		return nil
 	}
-	_, err = s.messages.UpdateOne(ctx, r.State.guard(mail.ID(r.Mailbox)), flagUpdateDoc(bson.D{}, flagsOf(r.State.Flags)))
+	_, err = s.messages.UpdateOne(ctx, r.State.guard(mail.ID(r.Mailbox)), flagUpdateDoc(bson.D{stateSet(mail.ID(r.Mailbox), r.State.modseq(), flagsOf(r.State.Flags))}, flagsOf(r.State.Flags)))
 	return fail(op, err)
 }
 
@@ -105,8 +105,8 @@ func (s *Store) refile(ctx context.Context, user mail.ID, p *Problem) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.messages.UpdateOne(ctx, r.State.guard(mail.ID(r.Mailbox)), key("$set",
-		key("mailbox", oid(to), "uid", number(int64(got.uid)), "modseq", number(int64(got.modseq))))) //nolint:gosec // below 2^53
+	_, err = s.messages.UpdateOne(ctx, r.State.guard(mail.ID(r.Mailbox)), key("$set", append(stateOf(to, got.modseq, flagsOf(r.State.Flags)),
+		bson.E{Key: "mailbox", Value: oid(to)}, bson.E{Key: "uid", Value: number(int64(got.uid))})))
 	if err != nil {
 		return fail(op, err)
 	}

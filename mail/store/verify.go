@@ -119,7 +119,7 @@ func (c *check) add(p Problem) { c.report.Problems = append(c.report.Problems, p
 func (c *check) messages(ctx context.Context) error {
 	const op = "verify messages"
 	cur, err := c.s.messages.Find(ctx, key("user", c.user.ID),
-		options.Find().SetProjection(verifyProjection).SetHint(indexThread))
+		options.Find().SetProjection(verifyProjection).SetHint(indexConversation))
 	if err != nil {
 		return fail(op, err)
 	}
