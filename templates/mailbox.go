@@ -60,6 +60,9 @@ type Row struct {
 	Unread, Starred, Attachments bool
 	// Date is when it arrived.
 	Date time.Time
+	// Order sorts as text as the rows of a mailbox sort, the newest greatest: what
+	// arrives while the list is shown finds its place by it.
+	Order string
 	// Open marks the message shown in the reader.
 	Open bool
 }

@@ -63,13 +63,15 @@ var sampleRows = []sampleRow{
 	{"Michał Sikorski", "m.sikorski@poczta.example", "Old plans", "From last year.", 9000 * time.Hour, 0, false, false, false, false},
 }
 
+func sampleOrder(uid uint32) string { return fmt.Sprintf("%08x", uid) }
+
 func sampleList() List {
 	l := List{Mailbox: "a1", Use: "inbox", Total: 214, Unseen: 12, Here: "/mail/a1", Older: "/mail/a1?older=k", MoveTo: sampleTargets()}
 	for i, s := range sampleRows {
 		uid := uint32(900 - i)
 		l.Rows = append(l.Rows, Row{
 			Mailbox: "a1", UID: uid, Href: MessageURL("a1", uid), Name: s.name, Address: s.address, Draft: s.draft, Subject: s.subject, Intro: s.intro,
-			Count: s.count, Unread: s.unread, Starred: s.starred, Attachments: s.clip, Date: sampleNow.Add(-s.age),
+			Count: s.count, Unread: s.unread, Starred: s.starred, Attachments: s.clip, Date: sampleNow.Add(-s.age), Order: sampleOrder(uid),
 		})
 	}
 	return l

@@ -139,6 +139,18 @@ export function swap(html) {
   return found;
 }
 
+/**
+ * Swaps what was asked for the list at an address, unless another list has
+ * come in its place: also while the answer's body was on its way.
+ * @param {Response} response
+ * @param {string | undefined} here
+ * @returns {Promise<boolean>} false when the fragment had no region
+ */
+export async function swapFor(response, here) {
+  const html = await response.text();
+  return one("#list")?.dataset.here !== here || swap(html);
+}
+
 /** @param {Response} response */
 export function retitle(response) {
   const title = response.headers.get("Eider-Title");

@@ -1,6 +1,6 @@
 // One socket per tab follows the mailbox on the screen. It comes back with
 // growing pauses and catches up from the last journal id it saw.
-import { all, ask, count, hear, on, one, parse, swap, tell, word } from "./core.js";
+import { all, ask, count, hear, on, one, parse, swapFor, tell, word } from "./core.js";
 import { removeRow, showStar, showUnread } from "./actions.js";
 import { selectedRows } from "./select.js";
 
@@ -150,12 +150,13 @@ function isFirstPage(list) {
 function isOldNews(list, row) {
   if (!isFirstPage(list)) return met.has(row.id);
   const last = all(".row", list).at(-1);
-  return one('.pager [rel="next"]', list) !== null && last !== undefined && dateOf(row) < dateOf(last);
+  return one('.pager [rel="next"]', list) !== null && last !== undefined && isBelow(row, last);
 }
 
-/** @param {HTMLElement} row */
-function dateOf(row) {
-  return Date.parse(one("time", row)?.getAttribute("datetime") || "");
+// The order of the list is that of the store: rows of one second have one, too.
+/** @param {HTMLElement} row @param {HTMLElement} other */
+function isBelow(row, other) {
+  return (row.dataset.order || "") < (other.dataset.order || "");
 }
 
 /** @param {HTMLElement} list */
@@ -175,6 +176,12 @@ function insertRow(row) {
     rows = scroll;
   }
   if (!rows) return;
+  const top = one(".row", rows);
+  if (top && isBelow(row, top)) {
+    // Not the newest: filed with an older date, or told after a later one.
+    resync();
+    return;
+  }
   let head = one(".day", rows);
   if (head?.textContent !== word("js.today")) {
     head = document.createElement("h3");
@@ -238,7 +245,7 @@ async function resync() {
   const known = held;
   try {
     const response = await ask(here, "list");
-    if (response.ok && one("#list")?.dataset.here === here) swap(await response.text());
+    if (response.ok) await swapFor(response, here);
     held = held.filter((row) => !known.includes(row));
     showPill();
   } finally {

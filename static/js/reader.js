@@ -1,6 +1,6 @@
 // The sandboxed frames of HTML messages tell their height. They have an
 // opaque origin, so the sender is known by its window alone.
-import { all, hear, on, one, swap, ask } from "./core.js";
+import { all, hear, on, one, swapFor, ask } from "./core.js";
 
 const tallest = 200_000;
 
@@ -19,7 +19,7 @@ hear("emptied", async () => {
   const here = one("#list")?.dataset.here;
   if (!here) return;
   const response = await ask(here, "list").catch(() => null);
-  if (response?.ok) swap(await response.text());
+  if (response?.ok) await swapFor(response, here);
 });
 
 on("toggle", "details.drop", (_, details) => {

@@ -1,6 +1,6 @@
 // Short news at the bottom: ten seconds, longer while pointer or focus is on
 // it; some stay until dismissed. Undo also on key Z.
-import { ask, hear, on, one, swap, tell, word } from "./core.js";
+import { ask, hear, on, one, swapFor, tell, word } from "./core.js";
 
 /** @type {number | undefined} */
 let leaves;
@@ -56,7 +56,7 @@ on("submit", "#toast form", async (event, form) => {
   form.remove();
   try {
     const response = await ask(form.action, list ? "list" : "toast", { method: "POST", body });
-    if (!response.ok || !swap(await response.text())) throw new Error(String(response.status));
+    if (!response.ok || !await swapFor(response, list)) throw new Error(String(response.status));
     tell("changed");
   } catch {
     failed();

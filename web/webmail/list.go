@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -208,6 +209,11 @@ func listView(l *listing, open mail.UID) templates.List {
 	return out
 }
 
+// orderOf words a key so that texts compare as keys do, also before 1970.
+func orderOf(k store.Key) string {
+	return fmt.Sprintf("%016x%x", uint64(k.Date.UnixMilli())^1<<63, k.ID[:])
+}
+
 // rowView fills one row. In Sent and Drafts the row names the recipient.
 func rowView(m *mail.Message, use, query string) templates.Row {
 	box := m.Mailbox.String()
@@ -216,7 +222,7 @@ func rowView(m *mail.Message, use, query string) templates.Row {
 		Name: m.From.Name, Address: m.From.Address,
 		Draft: m.Has(mail.FlagDraft), Subject: m.Subject, Intro: m.Intro, Count: m.ThreadCount,
 		Unread: m.Unseen(), Starred: m.Has(mail.FlagFlagged), Attachments: m.HasAttachments,
-		Date: m.InternalDate,
+		Date: m.InternalDate, Order: orderOf(store.KeyOf(m)),
 	}
 	if use == "sent" || use == "drafts" {
 		row.Name, row.Address = "", ""
