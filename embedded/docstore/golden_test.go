@@ -1,9 +1,6 @@
 package docstore_test
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -19,20 +16,9 @@ import (
 	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
 )
 
-// goldenCase is one line of testdata/cases; see the README there.
-type goldenCase struct {
-	ID        string
-	Docs      []json.RawMessage
-	Indexes   []json.RawMessage
-	Command   json.RawMessage
-	Reply     json.RawMessage
-	After     []json.RawMessage
-	Unordered bool
-	Disputed  bool
-}
-
-// TestGolden runs every case through the driver. Those in refused.txt have to be
-// refused; disputed ones are no expectation and only have to be answered.
+// TestGolden runs every case through the driver, against the engine or, with
+// EIDER_TEST_MONGO, against that server. Those in refused.txt have to be refused
+// by the engine.
 func TestGolden(t *testing.T) {
 	refused := readRefused(t)
 	files, err := filepath.Glob("testdata/cases/*.jsonl")
@@ -52,12 +38,6 @@ func TestGolden(t *testing.T) {
 			t.Errorf("refused.txt names %s, which is no case", id)
 		}
 	}
-}
-
-// notSo are cases that cannot be right, with what speaks against them. See the
-// README beside the cases.
-var notSo = map[string]string{
-	"update/set-id-sub": "the filter {_id: 1} does not find the document {_id: {x: 1}}, so there is nothing to refuse",
 }
 
 type refusedCase struct{ seen bool }
@@ -81,84 +61,126 @@ func readRefused(t *testing.T) map[string]*refusedCase {
 	return out
 }
 
+// serverURI is a MongoDB to compare with; empty for none.
+func serverURI() string { return os.Getenv("EIDER_TEST_MONGO") }
+
 func goldenFile(t *testing.T, path string, refused map[string]*refusedCase) {
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	_, client := open(t, filepath.Join(t.TempDir(), "store.db"))
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<24)
-	for n := 0; sc.Scan(); n++ {
-		var c goldenCase
-		if err := json.Unmarshal(sc.Bytes(), &c); err != nil {
+	var client *mongo.Client
+	prefix := "g"
+	if uri := serverURI(); uri != "" {
+		var err error
+		if client, err = mongo.Connect(options.Client().ApplyURI(uri)); err != nil {
 			t.Fatal(err)
 		}
+		defer func() { _ = client.Disconnect(t.Context()) }()
+		prefix = "eider_golden_" + strings.TrimSuffix(filepath.Base(path), ".jsonl")
+	} else {
+		_, client = open(t, filepath.Join(t.TempDir(), "store.db"))
+	}
+	for n, c := range goldentest.Load(t, path) {
 		t.Run(c.ID, func(t *testing.T) {
 			r := refused[c.ID]
 			if r != nil {
 				r.seen = true
 			}
-			c.run(t, client.Database(fmt.Sprintf("g%d", n)), r != nil)
+			db := client.Database(fmt.Sprintf("%s%d", prefix, n))
+			g := &golden{Case: &c, db: db}
+			if serverURI() != "" {
+				_ = db.Drop(t.Context())
+				defer func() { _ = db.Drop(t.Context()) }()
+				r = nil
+			}
+			g.run(t, r != nil)
 		})
 	}
-	if err := sc.Err(); err != nil {
-		t.Fatal(err)
-	}
 }
 
-func decode(t *testing.T, m json.RawMessage) bson.RawValue {
-	t.Helper()
-	v, err := goldentest.Decode(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
+// golden is a case being run.
+type golden struct {
+	*goldentest.Case
+	db     *mongo.Database
+	cursor int64 // the latest that was left open
 }
 
-func (c *goldenCase) run(t *testing.T, db *mongo.Database, refused bool) {
+func (g *golden) run(t *testing.T, refused bool) {
 	ctx := t.Context()
-	coll := db.Collection("c")
-	if len(c.Docs) > 0 {
-		docs := make([]any, len(c.Docs))
-		for i, d := range c.Docs {
-			docs[i] = bson.Raw(decode(t, d).Value)
-		}
-		if _, err := coll.InsertMany(ctx, docs); err != nil {
+	coll := g.db.Collection("c")
+	if len(g.Docs) > 0 {
+		if _, err := coll.InsertMany(ctx, g.Docs); err != nil {
 			t.Fatalf("the documents before: %v", err)
 		}
-	} else if err := db.CreateCollection(ctx, "c"); err != nil {
+	} else if err := g.db.CreateCollection(ctx, "c"); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Indexes) > 0 {
-		list := bson.A{}
-		for _, ix := range c.Indexes {
-			list = append(list, decode(t, ix))
-		}
-		if err := db.RunCommand(ctx, bson.D{{Key: "createIndexes", Value: "c"}, {Key: "indexes", Value: list}}).Err(); err != nil {
+	if len(g.Indexes) > 0 {
+		err := g.db.RunCommand(ctx, bson.D{{Key: "createIndexes", Value: "c"}, {Key: "indexes", Value: g.Indexes}}).Err()
+		if err != nil {
 			t.Fatalf("the indexes before: %v", err)
 		}
 	}
-	got, err := db.RunCommand(ctx, bson.Raw(decode(t, c.Command).Value)).Raw()
+	for i, s := range g.All() {
+		got := g.command(t, s)
+		if refused {
+			_, failed := value.Lookup(got, "code")
+			if _, write := value.Lookup(got, "writeErrors"); !failed && !write {
+				t.Fatalf("listed as refused, but answered %s", got)
+			}
+			return
+		}
+		checkReply(t, s, got)
+		if t.Failed() {
+			t.Fatalf("step %d: %s", i, s.Command)
+		}
+	}
+	if !g.Reads {
+		g.checkAfter(t, coll)
+	}
+}
+
+// command runs a step. {"$cursor": 1} in its command stands for the cursor that
+// an earlier step left open.
+func (g *golden) command(t *testing.T, s goldentest.Step) bson.Raw {
+	t.Helper()
+	db := g.db
+	if s.DB != "" {
+		db = db.Client().Database(s.DB)
+	}
+	got, err := db.RunCommand(t.Context(), bson.Raw(g.filled(value.OfDoc(s.Command)).Value)).Raw()
 	if raw := rawError(err); raw != nil {
 		got = raw
 	} else if err != nil {
 		t.Fatalf("no reply: %v", err)
 	}
-	switch {
-	case refused:
-		_, failed := value.Lookup(got, "code")
-		if _, write := value.Lookup(got, "writeErrors"); !failed && !write {
-			t.Fatalf("listed as refused, but answered %s", got)
+	if c, ok := value.Lookup(got, "cursor"); ok {
+		if id, _ := value.Lookup(c.Value, "id"); value.Int64(id) != 0 {
+			g.cursor = value.Int64(id)
 		}
-		return
-	case c.Disputed || notSo[c.ID] != "":
-		return
 	}
-	c.checkReply(t, got)
-	if c.After != nil {
-		c.checkAfter(t, coll)
+	return got
+}
+
+func (g *golden) filled(v bson.RawValue) bson.RawValue {
+	switch v.Type {
+	case bson.TypeEmbeddedDocument:
+		fields := value.Fields(v.Value)
+		for i, f := range fields {
+			if f.Key == "$cursor" {
+				return value.OfInt64(g.cursor)
+			}
+			if f.Key == "$db" && value.Str(f.RawValue) == "$this" {
+				f.RawValue = value.OfString(g.db.Name())
+			}
+			fields[i].RawValue = g.filled(f.RawValue)
+		}
+		return value.OfDoc(value.OfFields(fields))
+	case bson.TypeArray:
+		list := value.Elements(v.Value)
+		for i := range list {
+			list[i] = g.filled(list[i])
+		}
+		return value.OfArray(list)
+	default:
+		return v
 	}
 }
 
@@ -175,107 +197,89 @@ func rawError(err error) bson.Raw {
 	}
 }
 
-func (c *goldenCase) checkReply(t *testing.T, got bson.Raw) {
-	elems, err := bson.Raw(decode(t, c.Reply).Value).Elements()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, failed := value.Lookup(got, "code"); failed && elems[0].Key() != "error" {
+func checkReply(t *testing.T, s goldentest.Step, got bson.Raw) {
+	t.Helper()
+	want := value.Fields(s.Reply)
+	if _, failed := value.Lookup(got, "code"); failed && (len(want) == 0 || want[0].Key != "error") {
 		t.Fatalf("refused: %s", got)
 	}
-	for _, e := range elems {
-		want := e.Value()
-		switch key := e.Key(); key {
+	for _, w := range want {
+		switch w.Key {
 		case "error":
-			code, _ := value.Lookup(got, "code")
-			wantCode, _ := value.Lookup(want.Value, "code")
-			if !value.Equal(code, wantCode) {
-				t.Errorf("code %v, want %v: %s", code, wantCode, got)
-			}
+			checkError(t, w.Value, got)
 		case "batch":
 			cursor, _ := value.Lookup(got, "cursor")
-			batch, _ := value.Lookup(cursor.Value, "firstBatch")
-			c.checkList(t, batch, want)
+			batch, ok := value.Lookup(cursor.Value, "firstBatch")
+			if !ok {
+				batch, _ = value.Lookup(cursor.Value, "nextBatch")
+			}
+			checkList(t, batch, w.RawValue, s.Unordered)
+		case "open": // whether the cursor has more
+			cursor, _ := value.Lookup(got, "cursor")
+			if id, _ := value.Lookup(cursor.Value, "id"); (value.Int64(id) != 0) != value.Bool(w.RawValue) {
+				t.Errorf("the cursor is %v, want open: %v", id, w.RawValue)
+			}
+		case "absent": // fields that the reply does not have
+			for _, name := range value.Elements(w.Value) {
+				if v, ok := value.Lookup(got, value.Str(name)); ok {
+					t.Errorf("%s is %v, want nothing", value.Str(name), v)
+				}
+			}
 		case "values":
-			list, _ := value.Lookup(got, key)
-			c.checkList(t, list, want)
+			list, _ := value.Lookup(got, w.Key)
+			checkList(t, list, w.RawValue, s.Unordered)
 		case "writeErrors":
-			list, _ := value.Lookup(got, key)
-			checkWriteErrors(t, list, want)
+			list, _ := value.Lookup(got, w.Key)
+			checkWriteErrors(t, list, w.RawValue)
 		default:
-			v, ok := value.Lookup(got, key)
-			if !ok || !like(v, want) {
-				t.Errorf("%s is %v, want %v in %s", key, v, want, got)
+			if v, ok := value.Lookup(got, w.Key); !ok || !goldentest.Same(w.RawValue, v) {
+				t.Errorf("%s is %v, want %v in %s", w.Key, v, w.RawValue, got)
 			}
 		}
 	}
-	if _, ok := value.Lookup(decode(t, c.Reply).Value, "writeErrors"); !ok {
+	if _, ok := value.Lookup(s.Reply, "writeErrors"); !ok {
 		if list, has := value.Lookup(got, "writeErrors"); has {
 			t.Errorf("write errors: %v", list)
 		}
 	}
 }
 
-func members(t *testing.T, v bson.RawValue) []bson.RawValue {
+func checkError(t *testing.T, want, got bson.Raw) {
 	t.Helper()
-	if v.Type != bson.TypeArray {
-		t.Fatalf("%v is no array", v)
+	for _, w := range value.Fields(want) {
+		if v, ok := value.Lookup(got, w.Key); !ok || !value.Equal(v, w.RawValue) {
+			t.Errorf("%s is %v, want %v: %s", w.Key, v, w.RawValue, got)
+		}
 	}
-	list, err := v.Array().Values()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list
 }
 
-func (c *goldenCase) checkList(t *testing.T, got, want bson.RawValue) {
+func checkList(t *testing.T, got, want bson.RawValue, unordered bool) {
 	t.Helper()
-	g, w := members(t, got), members(t, want)
-	if len(g) != len(w) {
-		t.Errorf("%d documents, want %d\n got %v\nwant %v", len(g), len(w), got, want)
-		return
+	if got.Type != bson.TypeArray {
+		t.Fatalf("%v is no array", got)
 	}
-	for i := range w {
-		if !c.Unordered {
-			if !like(g[i], w[i]) {
-				t.Errorf("number %d\n got %v\nwant %v", i, g[i], w[i])
-			}
-			continue
-		}
-		found := false
-		for j := range g {
-			if g[j].Type != 0 && like(g[j], w[i]) {
-				g[j], found = bson.RawValue{}, true
-				break
-			}
-		}
-		if !found {
-			t.Errorf("%v is not in %v", w[i], got)
-		}
+	if !goldentest.SameValues(value.Elements(want.Value), value.Elements(got.Value), unordered) {
+		t.Errorf("\n got %v\nwant %v", got, want)
 	}
 }
 
 func checkWriteErrors(t *testing.T, got, want bson.RawValue) {
 	t.Helper()
-	g, w := members(t, got), members(t, want)
+	g, w := value.Elements(got.Value), value.Elements(want.Value)
 	if len(g) != len(w) {
 		t.Fatalf("write errors %v, want %v", got, want)
 	}
 	for i := range w {
-		elems, err := w[i].Document().Elements()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range elems {
-			v, ok := value.Lookup(g[i].Value, e.Key())
-			if !ok || !like(v, e.Value()) {
-				t.Errorf("%s is %v, want %v in %v", e.Key(), v, e.Value(), g[i])
+		for _, f := range value.Fields(w[i].Value) {
+			if v, ok := value.Lookup(g[i].Value, f.Key); !ok || !goldentest.Same(f.RawValue, v) {
+				t.Errorf("%s is %v, want %v in %v", f.Key, v, f.RawValue, g[i])
 			}
 		}
 	}
 }
 
-func (c *goldenCase) checkAfter(t *testing.T, coll *mongo.Collection) {
+func (g *golden) checkAfter(t *testing.T, coll *mongo.Collection) {
+	t.Helper()
 	var got []bson.Raw
 	cur, err := coll.Find(t.Context(), bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	if err == nil {
@@ -284,41 +288,7 @@ func (c *goldenCase) checkAfter(t *testing.T, coll *mongo.Collection) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != len(c.After) {
-		t.Fatalf("%d documents afterwards, want %d: %v", len(got), len(c.After), got)
-	}
-	for i, w := range c.After {
-		want := decode(t, w)
-		if !like(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: got[i]}, want) {
-			t.Errorf("afterwards\n got %v\nwant %v", got[i], want)
-		}
-	}
-}
-
-// like compares byte for byte, but for generated values.
-func like(got, want bson.RawValue) bool {
-	if want.Type == bson.TypeEmbeddedDocument {
-		if any, ok := value.Lookup(want.Value, "$any"); ok {
-			t := map[string]bson.Type{"objectId": bson.TypeObjectID, "date": bson.TypeDateTime, "undefined": bson.TypeUndefined, "timestamp": bson.TypeTimestamp}
-			return got.Type == t[value.Str(any)]
-		}
-	}
-	if got.Type != want.Type {
-		return false
-	}
-	if want.Type != bson.TypeEmbeddedDocument && want.Type != bson.TypeArray {
-		return bytes.Equal(got.Value, want.Value)
-	}
-	g, w := value.Inside(got.Value), value.Inside(want.Value)
-	for {
-		gt, gk, gv, gr, gok := value.Next(g)
-		wt, wk, wv, wr, wok := value.Next(w)
-		if !gok || !wok {
-			return gok == wok
-		}
-		if !bytes.Equal(gk, wk) || !like(bson.RawValue{Type: gt, Value: gv}, bson.RawValue{Type: wt, Value: wv}) {
-			return false
-		}
-		g, w = gr, wr
+	if !goldentest.SameDocs(g.After, got, false) {
+		t.Errorf("afterwards\n%swant\n%s", goldentest.Show(got), goldentest.Show(g.After))
 	}
 }

@@ -46,9 +46,6 @@ func run(c goldentest.Case) ([]bson.Raw, error) {
 func TestGolden(t *testing.T) {
 	for _, c := range goldentest.Load(t, "../testdata/cases/projection.jsonl") {
 		t.Run(c.ID, func(t *testing.T) {
-			if c.Disputed {
-				t.Skip("disputed")
-			}
 			got, err := run(c)
 			if want := c.Error(); want != 0 {
 				var e *value.Error

@@ -48,9 +48,6 @@ func TestGolden(t *testing.T) {
 	for _, file := range []string{"query", "compare"} {
 		for _, c := range goldentest.Load(t, "../testdata/cases/"+file+".jsonl") {
 			t.Run(c.ID, func(t *testing.T) {
-				if c.Disputed {
-					t.Skip("disputed")
-				}
 				got, err := find(c)
 				want := c.Error()
 				if code, ok := refused[c.ID]; ok {

@@ -105,20 +105,9 @@ func (s *store) sorted() []bson.Raw {
 	return out
 }
 
-// wrong are cases that cannot be right, with the reason.
-var wrong = map[string]string{
-	"update/set-id-sub": "the filter {_id: 1} does not find the document {_id: {x: 1}}, so there is nothing to refuse",
-}
-
 func TestGolden(t *testing.T) {
 	for _, c := range goldentest.Load(t, "../testdata/cases/update.jsonl") {
 		t.Run(c.ID, func(t *testing.T) {
-			if c.Disputed {
-				t.Skip("disputed")
-			}
-			if why, ok := wrong[c.ID]; ok {
-				t.Skip(why)
-			}
 			s := &store{docs: slices.Clone(c.Docs)}
 			ordered := c.Command.Lookup("ordered")
 			var first error

@@ -77,7 +77,7 @@ func (n *node) insert(path []string, leaf *node) bool {
 		}
 	}
 	k := kid{name: name, index: -1, node: leaf}
-	if i, ok := value.Index(name); ok {
+	if i, ok := arrayIndex(name); ok {
 		k.index = i
 	}
 	if len(path) > 1 {
@@ -86,6 +86,15 @@ func (n *node) insert(path []string, leaf *node) bool {
 	}
 	n.kids = append(n.kids, k)
 	return true
+}
+
+// arrayIndex reads a component as an array index. Unlike in a query, leading zeros
+// are allowed: 01 is 1.
+func arrayIndex(name string) (int, bool) {
+	if trimmed := strings.TrimLeft(name, "0"); trimmed != "" || name == "" {
+		return value.Index(trimmed)
+	}
+	return 0, true
 }
 
 // finish sorts the fields and sums up what is below.
@@ -104,7 +113,7 @@ func (n *node) finish() {
 func compareKids(a, b kid) int {
 	switch {
 	case a.index >= 0 && b.index >= 0:
-		return cmp.Compare(a.index, b.index)
+		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.name, b.name))
 	case a.index >= 0:
 		return -1
 	case b.index >= 0:

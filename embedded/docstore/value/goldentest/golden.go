@@ -21,15 +21,29 @@ import (
 
 // Case is one golden case; the README beside the cases explains the fields.
 type Case struct {
-	ID        string
-	Docs      []bson.Raw
+	ID      string
+	Docs    []bson.Raw
+	Indexes []bson.Raw
+	Step    // the only one, of most cases
+	Steps   []Step
+	After   []bson.Raw
+	Reads   bool // there is no After
+}
+
+// Step is a command and its reply.
+type Step struct {
+	DB        string // empty: the case's own
 	Command   bson.Raw
 	Reply     bson.Raw
 	Unordered bool
-	After     []bson.Raw
-	Reads     bool // there is no After
-	Disputed  bool
-	Indexed   bool // needs indexes
+}
+
+// All gives the steps of a case of either form.
+func (c *Case) All() []Step {
+	if len(c.Steps) > 0 {
+		return c.Steps
+	}
+	return []Step{c.Step}
 }
 
 // Error gives the code of the expected error or of the first expected write
@@ -69,20 +83,28 @@ func Load(t testing.TB, path string) []Case {
 
 func parse(t testing.TB, line []byte) Case {
 	t.Helper()
-	var raw struct {
-		ID        string
-		Docs      []json.RawMessage
-		Indexes   []json.RawMessage
+	type step struct {
+		DB        string
 		Command   json.RawMessage
 		Reply     json.RawMessage
-		After     []json.RawMessage
 		Unordered bool
-		Disputed  bool
+	}
+	var raw struct {
+		ID      string
+		Docs    []json.RawMessage
+		Indexes []json.RawMessage
+		step
+		Steps    []step
+		After    []json.RawMessage
+		Disputed bool
 	}
 	if err := json.Unmarshal(line, &raw); err != nil {
 		t.Fatal(err)
 	}
-	c := Case{ID: raw.ID, Unordered: raw.Unordered, Disputed: raw.Disputed, Reads: raw.After == nil, Indexed: len(raw.Indexes) > 0}
+	if raw.Disputed {
+		t.Fatalf("%s is disputed: settle it from the manual, with a note", raw.ID)
+	}
+	c := Case{ID: raw.ID, Reads: raw.After == nil}
 	doc := func(m json.RawMessage) bson.Raw {
 		if len(m) == 0 {
 			return nil
@@ -99,7 +121,14 @@ func parse(t testing.TB, line []byte) Case {
 	for _, d := range raw.After {
 		c.After = append(c.After, doc(d))
 	}
-	c.Command, c.Reply = doc(raw.Command), doc(raw.Reply)
+	for _, d := range raw.Indexes {
+		c.Indexes = append(c.Indexes, doc(d))
+	}
+	read := func(s step) Step { return Step{s.DB, doc(s.Command), doc(s.Reply), s.Unordered} }
+	c.Step = read(raw.step)
+	for _, s := range raw.Steps {
+		c.Steps = append(c.Steps, read(s))
+	}
 	return c
 }
 
@@ -347,6 +376,19 @@ func Same(want, got bson.RawValue) bool {
 
 // SameDocs compares two lists of documents.
 func SameDocs(want, got []bson.Raw, unordered bool) bool {
+	return SameValues(valuesOf(want), valuesOf(got), unordered)
+}
+
+func valuesOf(docs []bson.Raw) []bson.RawValue {
+	out := make([]bson.RawValue, len(docs))
+	for i, d := range docs {
+		out[i] = value.OfDoc(d)
+	}
+	return out
+}
+
+// SameValues compares two lists of values by Same.
+func SameValues(want, got []bson.RawValue, unordered bool) bool {
 	if len(want) != len(got) {
 		return false
 	}
@@ -357,7 +399,7 @@ func SameDocs(want, got []bson.Raw, unordered bool) bool {
 			if used[j] || (!unordered && i != j) {
 				continue
 			}
-			if Same(bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: w}, bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: g}) {
+			if Same(w, g) {
 				used[j], found = true, true
 				break
 			}
