@@ -42,8 +42,9 @@ func key(parts ...any) bson.D {
 // Keys of indexes that queries name. They are named by keys because the names
 // may differ in a database that others made.
 var (
-	indexUID  = key("mailbox", 1, "uid", 1, "_id", 1)
-	indexPage = key("mailbox", 1, "idate", -1, "_id", -1)
+	indexUID    = key("mailbox", 1, "uid", 1, "_id", 1)
+	indexModSeq = key("mailbox", 1, "modseq", 1, "uid", 1)
+	indexPage   = key("mailbox", 1, "idate", -1, "_id", -1)
 	// indexConversation holds a conversation of all folders in its order, and
 	// does what WildDuck's user_messages_by_thread does.
 	indexConversation = key("user", 1, "thread", 1, "idate", -1, "_id", -1)
@@ -166,7 +167,7 @@ func messageIndexes() []index {
 		{name: "user_messages_by_thread", keys: key("user", 1, "thread", 1), idle: true},
 		{name: "mailbox_uid", keys: indexUID},
 		{name: "mailbox_uid_reverse", keys: key("mailbox", 1, "uid", -1, "_id", -1), idle: true},
-		{name: "mailbox_modseq_uid", keys: key("mailbox", 1, "modseq", 1, "uid", 1)},
+		{name: "mailbox_modseq_uid", keys: indexModSeq},
 		{name: "mailbox_flags", keys: key("mailbox", 1, "flags", 1), idle: true},
 		{name: "by_idate", keys: key("mailbox", 1, "idate", 1), idle: true},
 		{name: "by_idate_reverse_uid", keys: indexPage},

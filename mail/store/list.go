@@ -215,15 +215,23 @@ func (s *Store) Rows(ctx context.Context, sel Selection) ([]mail.Message, error)
 }
 
 // UIDs lists UIDs of a mailbox above after, rising, at most limit (0 or more
-// than MaxSelection for MaxSelection).
+// than MaxSelection for MaxSelection). Flags are read from the mailbox's
+// Snapshot.
 func (s *Store) UIDs(ctx context.Context, user, mailbox mail.ID, after mail.UID, f ListFilter, limit int) ([]mail.UID, error) {
-	if _, err := s.mailboxRecord(ctx, "list uids", key("_id", oid(mailbox), "user", oid(user))); err != nil {
-		return nil, err
-	}
 	if limit <= 0 || limit > MaxSelection {
 		limit = MaxSelection
 	}
-	return s.uids(ctx, mailbox, after, f, limit)
+	if f.Attachments {
+		if _, err := s.mailboxRecord(ctx, "list uids", key("_id", oid(mailbox), "user", oid(user))); err != nil {
+			return nil, err
+		}
+		return s.uids(ctx, mailbox, after, f, limit)
+	}
+	snap, err := s.Snapshot(ctx, user, mailbox)
+	if err != nil {
+		return nil, err
+	}
+	return snap.UIDs(after, f, limit), nil
 }
 
 func (s *Store) uids(ctx context.Context, mailbox mail.ID, after mail.UID, f ListFilter, limit int) ([]mail.UID, error) {

@@ -29,7 +29,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "mongo", Err: err}
 	}
-	s := &Store{client: client, sig: o.Signal, hub: o.Notify, log: o.Log, now: o.Now, quota: o.DefaultQuota}
+	s := &Store{client: client, sig: o.Signal, hub: o.Notify, log: o.Log, now: o.Now, quota: o.DefaultQuota, snapshots: newSnapshotCache(o.SnapshotBytes)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -106,6 +106,7 @@ func (s *Store) name(o Options) {
 	s.domains = users.Collection("domaincache")
 	s.sessions, s.tokens = users.Collection("eider_sessions"), users.Collection("eider_tokens")
 	s.mailboxes, s.messages = main.Collection("mailboxes"), main.Collection("messages")
+	s.hints = main.Collection("messages", soon)
 	s.archived, s.threads = main.Collection("archived"), main.Collection("threads", soon)
 	s.journal, s.settings = main.Collection("journal", soon), main.Collection("settings")
 	s.addressRegister = main.Collection("addressregister", soon)

@@ -62,6 +62,8 @@ type Options struct {
 	Log *slog.Logger
 	// DefaultQuota is bytes for an account without an own quota, 0 for the package's default.
 	DefaultQuota int64
+	// SnapshotBytes bounds the memory of the mailbox snapshots, 0 for DefaultSnapshotBytes.
+	SnapshotBytes int
 	// Now is the clock, nil for time.Now.
 	Now func() time.Time
 	// Monitor sees each command that goes to the database. For tests.
@@ -87,6 +89,10 @@ type Store struct {
 	// usage and numbers are users and mailboxes for the writes before a deciding
 	// one: used storage, and UIDs with mod-sequences.
 	usage, numbers *mongo.Collection
+	// hints is messages for what makes reading faster and nothing else.
+	hints *mongo.Collection
+	// snapshots are shared by all sessions of the process.
+	snapshots *snapshotCache
 	// embedded: the database is the engine in this process.
 	embedded                                         bool
 	attachmentFiles, attachmentChunks                *mongo.Collection
