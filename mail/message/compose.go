@@ -16,6 +16,11 @@ type Compose struct {
 	Subject              string
 	// Text and HTML are the two forms of the body; either may be empty.
 	Text, HTML string
+	// Flowed writes Text as format=flowed (RFC 3676), which narrow screens join
+	// again. It takes the spaces at line ends.
+	Flowed bool
+	// Report makes the message a report to people and programs; nil for none.
+	Report *Report
 	// InReplyTo and References are identifiers, with or without angle brackets.
 	InReplyTo  string
 	References []string
@@ -45,9 +50,22 @@ type ComposeAttachment struct {
 	Data      []byte
 }
 
+// Report is what a multipart/report (RFC 6522) says beside the text.
+type Report struct {
+	// Type is delivery-status (RFC 3464) or disposition-notification (RFC 8098).
+	Type string
+	// Groups are the fields for programs: those of the message, then those of
+	// each recipient. Values are ASCII, or UTF-8 for addresses (RFC 6533).
+	Groups [][]HeaderField
+	// Original is the message that is reported on, or its header alone; nil to
+	// leave it out. Its bytes stay as they are, but for line ends.
+	Original   []byte
+	HeaderOnly bool
+}
+
 // Build composes a message: multipart/alternative for text and HTML,
-// multipart/related for inline parts, multipart/mixed for attachments; CRLF
-// line ends; lines of at most 998 bytes; ASCII only, unless an address with a
+// multipart/related for inline parts, multipart/mixed for attachments,
+// multipart/report around the text of a report; CRLF line ends; lines of at most 998 bytes; ASCII only, unless an address with a
 // local-part beyond ASCII needs RFC 6532. Bcc is left out unless KeepBcc.
 //
 // Line breaks in header values become spaces, so that no value can begin a

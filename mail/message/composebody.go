@@ -40,6 +40,9 @@ func (b *builder) body() {
 	if len(related) > 0 {
 		e = b.withRelated(e, related)
 	}
+	if b.c.Report != nil {
+		e = b.report(e, b.c.Report)
+	}
 	if len(mixed) > 0 {
 		e = entity{contentType: "multipart/mixed", parts: append([]entity{e}, mixed...)}
 	}
@@ -48,6 +51,9 @@ func (b *builder) body() {
 
 func (b *builder) textEntity() entity {
 	plain := entity{contentType: "text/plain", text: b.c.Text, isText: true}
+	if b.c.Flowed {
+		plain.text, plain.params = EncodeFlowed(b.c.Text), []string{"format=flowed"}
+	}
 	if b.c.HTML == "" {
 		return plain
 	}
@@ -106,7 +112,12 @@ func (b *builder) attachment(a *ComposeAttachment) entity {
 	if strings.HasPrefix(e.contentType, "message/") {
 		// RFC 2046 5.2.1: no encoding but 7bit, 8bit, binary.
 		e.encoding = identity(a.Data)
-		if e.encoding != "7bit" && e.contentType != "message/rfc822" && e.contentType != "message/global" {
+		isMail := e.contentType == "message/rfc822" || e.contentType == "message/global"
+		switch {
+		case isMail && hasLongLine(a.Data):
+			// RFC 6532 3.7: message/global may have any encoding.
+			e.contentType, e.encoding = "message/global", "base64"
+		case e.encoding != "7bit" && !isMail:
 			e.encoding = "base64"
 		}
 	}
@@ -139,6 +150,16 @@ func identity(data []byte) string {
 		}
 	}
 	return "7bit"
+}
+
+// hasLongLine: a line longer than SMTP takes (RFC 5321 4.5.3.1.6).
+func hasLongLine(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		if len(bytes.TrimRight(line, "\r\n")) > maxLineLen {
+			return true
+		}
+	}
+	return false
 }
 
 // entity writes the MIME fields of a part and its content.
