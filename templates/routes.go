@@ -69,6 +69,8 @@ const (
 	ActionReply    = "reply"
 	ActionReplyAll = "replyall"
 	ActionForward  = "forward"
+	ActionAttach   = "attach"
+	ActionRewrite  = "rewrite"
 	ActionEdit     = "edit"
 )
 

@@ -155,7 +155,7 @@ func (c Compose) heading(p Page) string {
 	switch c.Action {
 	case ActionReply, ActionReplyAll:
 		return p.T("compose.reply")
-	case ActionForward:
+	case ActionForward, ActionAttach:
 		return p.T("compose.forward")
 	case ActionEdit:
 		return p.T("compose.draft")

@@ -80,7 +80,7 @@ var wordsAr = map[string]string{
 	"frame": "رسالة من %s", "quoted": "نص مقتبس", "text.none": "لا نص في هذه الرسالة.", "images.blocked": "الصور الخارجية محجوبة.", "images.show": "عرض الصور",
 	"trackers.zero": "لا متتبعات.", "trackers.one": "وُجد متتبع واحد.", "trackers.two": "وُجد متتبعان.", "trackers.few": "وُجدت %d متتبعات.", "trackers.many": "وُجد %d متتبعاً.", "trackers.other": "وُجد %d متتبع.",
 	"attachments.zero": "لا مرفقات", "attachments.one": "مرفق واحد", "attachments.two": "مرفقان", "attachments.few": "%d مرفقات", "attachments.many": "%d مرفقاً", "attachments.other": "%d مرفق",
-	"reply": "رد", "replyall": "رد على الكل", "forward": "إعادة توجيه", "draft.edit": "تحرير المسودة",
+	"reply": "رد", "replyall": "رد على الكل", "forward": "إعادة توجيه", "forward.attach": "إعادة توجيه كمرفق", "rewrite": "تحرير كرسالة جديدة", "draft.edit": "تحرير المسودة",
 	"file.unnamed": "ملف بلا اسم", "file.image": "صورة", "file.pdf": "PDF", "file.sheet": "جدول", "file.archive": "أرشيف", "file.message": "رسالة", "file.document": "مستند", "file.file": "ملف",
 	"note.toobig": "هذه الرسالة أكبر من أن تُعرض بتصميمها. إليك نصها.",
 

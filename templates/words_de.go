@@ -75,7 +75,7 @@ var wordsDe = map[string]string{
 	"to.line": "an %s", "to.nobody": "niemand genannt", "to.more": "%s und %d weitere", "you": "Sie", "view.text": "Als Text zeigen", "view.html": "Wie gestaltet zeigen",
 	"frame": "Nachricht von %s", "quoted": "Zitierter Text", "text.none": "Diese Nachricht hat keinen Text.", "images.blocked": "Bilder aus dem Netz sind gesperrt.", "images.show": "Bilder zeigen",
 	"trackers.one": "%d Zählpixel gefunden.", "trackers.other": "%d Zählpixel gefunden.", "attachments.one": "%d Anhang", "attachments.other": "%d Anhänge",
-	"reply": "Antworten", "replyall": "Allen antworten", "forward": "Weiterleiten", "draft.edit": "Entwurf bearbeiten",
+	"reply": "Antworten", "replyall": "Allen antworten", "forward": "Weiterleiten", "forward.attach": "Als Anhang weiterleiten", "rewrite": "Als neu bearbeiten", "draft.edit": "Entwurf bearbeiten",
 	"file.unnamed": "Datei ohne Namen", "file.image": "Bild", "file.pdf": "PDF", "file.sheet": "Tabelle", "file.archive": "Archiv", "file.message": "Nachricht", "file.document": "Dokument", "file.file": "Datei",
 	"note.toobig": "Diese Nachricht ist zu groß, um sie wie gestaltet zu zeigen. Hier ist ihr Text.",
 

@@ -210,6 +210,8 @@ var wordsEn = map[string]string{
 	"reply":             "Reply",
 	"replyall":          "Reply all",
 	"forward":           "Forward",
+	"forward.attach":    "Forward as attachment",
+	"rewrite":           "Edit as new",
 	"draft.edit":        "Edit draft",
 	"file.unnamed":      "Unnamed file",
 	"file.image":        "Image",

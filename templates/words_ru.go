@@ -80,7 +80,7 @@ var wordsRu = map[string]string{
 	"frame": "Письмо от %s", "quoted": "Цитата", "text.none": "В этом письме нет текста.", "images.blocked": "Картинки из сети не загружены.", "images.show": "Показать картинки",
 	"trackers.one": "Найден %d следящий знак.", "trackers.few": "Найдено %d следящих знака.", "trackers.many": "Найдено %d следящих знаков.", "trackers.other": "Найдено %d следящих знака.",
 	"attachments.one": "%d вложение", "attachments.few": "%d вложения", "attachments.many": "%d вложений", "attachments.other": "%d вложения",
-	"reply": "Ответить", "replyall": "Ответить всем", "forward": "Переслать", "draft.edit": "Править черновик",
+	"reply": "Ответить", "replyall": "Ответить всем", "forward": "Переслать", "forward.attach": "Переслать вложением", "rewrite": "Изменить как новое", "draft.edit": "Править черновик",
 	"file.unnamed": "Файл без имени", "file.image": "Картинка", "file.pdf": "PDF", "file.sheet": "Таблица", "file.archive": "Архив", "file.message": "Письмо", "file.document": "Документ", "file.file": "Файл",
 	"note.toobig": "Письмо слишком велико, чтобы показать его с оформлением. Вот его текст.",
 

@@ -13,11 +13,16 @@ import (
 	"github.com/eidermail/eider/mail/store"
 )
 
-// Actions of a draft that answers something; the API's words.
+// Actions of a draft that answers something; the first three are the API's
+// words.
 const (
 	ActionReply    = "reply"
 	ActionReplyAll = "replyAll"
 	ActionForward  = "forward"
+	// ActionAttach forwards the message as it is, as one attachment.
+	ActionAttach = "attach"
+	// ActionRewrite starts a new message from the content of another.
+	ActionRewrite = "rewrite"
 )
 
 // maxReferences bounds the References field (RFC 5322 3.6.4 lets it be cut).
@@ -34,8 +39,8 @@ var (
 // maxQuote bounds the quoted original, in bytes.
 const maxQuote = 512 << 10
 
-// Answer starts a draft that answers or forwards a message. zone shows the
-// date in the line above the quoted text.
+// Answer starts a draft that answers, forwards or rewrites a message. zone
+// shows the date in the line above the quoted text.
 func (s *Submitter) Answer(ctx context.Context, u mail.User, r Ref, action string, zone *time.Location) (Draft, error) {
 	detail, err := s.Store.Message(ctx, u.ID, r.Mailbox, r.UID)
 	if err != nil {
@@ -44,6 +49,12 @@ func (s *Submitter) Answer(ctx context.Context, u mail.User, r Ref, action strin
 	list, err := s.Store.Addresses(ctx, u.ID)
 	if err != nil {
 		return Draft{}, err
+	}
+	switch action {
+	case ActionAttach:
+		return attach(&detail, r, deliveredTo(&detail, list)), nil
+	case ActionRewrite:
+		return s.rewrite(ctx, u, &detail, r, list)
 	}
 	d := Draft{
 		Action: action, Reference: r, KeepQuote: true, From: deliveredTo(&detail, list),
@@ -57,7 +68,7 @@ func (s *Submitter) Answer(ctx context.Context, u mail.User, r Ref, action strin
 	d.Quote.Text = cut(text)
 	if action == ActionForward {
 		d.Quote.Intro = forwardIntro(&detail, zone)
-		d.Attachments = forwarded(detail.Attachments)
+		d.Attachments = forwarded(outer(&detail))
 		return d, nil
 	}
 	d.InReplyTo = detail.MessageID
@@ -77,16 +88,6 @@ func cut(text string) string {
 		return strings.ToValidUTF8(text[:maxQuote], "")
 	}
 	return text[:end] + "\n[...]"
-}
-
-// forwarded leaves out the parts that only the HTML shows.
-func forwarded(list []mail.Attachment) (out []mail.Attachment) {
-	for _, a := range list {
-		if !a.Related {
-			out = append(out, a)
-		}
-	}
-	return out
 }
 
 func prefixed(subject, action string) string {

@@ -62,7 +62,7 @@ func TestReply(t *testing.T) {
 	_, err = w.SendDraft(t.Context(), u, d, submit.Files{}, "")
 	must(t, err)
 	sent := message.Parse([]byte(w.raw(w.only(u, mail.UseSent))))
-	want := "Yes.\n\nOn 6 Mar 2024, 01:30, Bert, the wrote:\n> Shall we?\n> \n>> an older line"
+	want := "Yes.\n\nOn 6 Mar 2024, 01:30, Bert, the wrote:\n> Shall we?\n>\n>> an older line"
 	if got := strings.TrimRight(strings.ReplaceAll(sent.Text, "\r\n", "\n"), "\n"); got != want {
 		t.Errorf("text %q, want %q", got, want)
 	}

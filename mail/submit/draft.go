@@ -1,13 +1,11 @@
 package submit
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +23,7 @@ type Draft struct {
 	// To, Cc and Bcc are as typed, complete or not.
 	To, Cc, Bcc   string
 	Subject, Text string
-	// Action is reply, replyAll or forward with Reference, or "".
+	// Action is one of the Action constants with Reference, or "".
 	Action    string
 	Reference Ref
 	// Quote is the original behind the text; KeepQuote sends it along.
@@ -150,8 +148,9 @@ func (s *Submitter) SendDraft(ctx context.Context, u mail.User, d Draft, f Files
 		return Sent{}, err
 	}
 	o := Send{User: u, Compose: s.compose(u, d, files), Origin: origin, Draft: d.Ref}
-	if !d.Reference.IsZero() && d.Action != "" {
-		o.Reference = &store.Reference{Mailbox: d.Reference.Mailbox, UID: d.Reference.UID, Action: d.Action}
+	o.Compose.Flowed = true
+	if action := referenceAction(d.Action); action != "" && !d.Reference.IsZero() {
+		o.Reference = &store.Reference{Mailbox: d.Reference.Mailbox, UID: d.Reference.UID, Action: action}
 	}
 	return s.Send(ctx, o)
 }
@@ -193,7 +192,7 @@ func (s *Submitter) LoadDraft(ctx context.Context, user mail.ID, r Ref) (Draft, 
 		Ref: r, From: detail.From.Address, Subject: detail.Subject, Text: text,
 		To: Typed(detail.To), Cc: Typed(detail.Cc), Bcc: Typed(detail.Bcc),
 		InReplyTo: inReplyTo(&detail), References: detail.References,
-		Attachments: detail.Attachments, Saved: detail.InternalDate,
+		Attachments: outer(&detail), Saved: detail.InternalDate,
 	}
 	var data draftData
 	if detail.Draft == nil {
@@ -304,7 +303,7 @@ func quoted(d Draft) string {
 	if d.Action != ActionForward {
 		lines := strings.Split(text, "\n")
 		for i, line := range lines {
-			if strings.HasPrefix(line, ">") {
+			if line == "" || strings.HasPrefix(line, ">") {
 				lines[i] = ">" + line
 			} else {
 				lines[i] = "> " + line
@@ -313,45 +312,4 @@ func quoted(d Draft) string {
 		text = strings.Join(lines, "\n")
 	}
 	return "\n\n" + d.Quote.Intro + "\n" + text + "\n"
-}
-
-// files gathers the attachments: those kept of the stored draft or, before the
-// first saving, of the forwarded message, then the new ones.
-func (s *Submitter) files(ctx context.Context, user mail.ID, d Draft, f Files) ([]message.ComposeAttachment, error) {
-	from := d.Ref
-	if from.IsZero() && d.Action == ActionForward {
-		from = d.Reference
-	}
-	var out []message.ComposeAttachment
-	if !from.IsZero() {
-		row, err := s.Store.Row(ctx, user, from.Mailbox, from.UID)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range row.Attachments {
-			if slices.Contains(f.Remove, a.ID) || a.Related && d.Ref.IsZero() {
-				continue
-			}
-			kept, err := s.file(ctx, user, from, a)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, kept)
-		}
-	}
-	return append(out, f.Add...), nil
-}
-
-// file reads one stored attachment.
-func (s *Submitter) file(ctx context.Context, user mail.ID, r Ref, a mail.Attachment) (message.ComposeAttachment, error) {
-	content, err := s.Store.Attachment(ctx, user, r.Mailbox, r.UID, a.ID)
-	if err != nil {
-		return message.ComposeAttachment{}, err
-	}
-	defer func() { _ = content.Decoded.Close() }()
-	var b bytes.Buffer
-	if _, err := io.Copy(&b, content.Decoded); err != nil {
-		return message.ComposeAttachment{}, fmt.Errorf("read attachment: %w", err)
-	}
-	return message.ComposeAttachment{Filename: a.Filename, ContentType: a.ContentType, Data: b.Bytes()}, nil
 }

@@ -111,6 +111,31 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestForwardWhole forwards a message as an attachment and writes it anew, from
+// the menu of the reader.
+func TestForwardWhole(t *testing.T) {
+	t.Parallel()
+	p := sit(t, "relayer")
+	p.post("Minutes")
+	p.wait(row("Minutes"))
+	p.click("#rows li.row a")
+	p.wait(`document.querySelector("#reader").dataset.id`)
+	item := func(action string) {
+		p.run(`const menu=document.querySelector("#reader .bar a[href*='action=` + action + `']").closest("details");menu.open=true`)
+		p.click("#reader .bar a[href*='action=" + action + "']")
+	}
+	item("attach")
+	p.wait(`document.querySelector("#compose-state .file")?.textContent.includes("Minutes") && document.querySelector("#compose-subject").value==="Fwd: Minutes"`)
+	p.addressTo("to", p.address)
+	p.send()
+	p.wait(row("Fwd: Minutes"))
+	p.click("#rows li.row a")
+	p.wait(`document.querySelector("#reader .msg h3") && document.querySelector("#reader").textContent.includes("Minutes.eml")`)
+	item("rewrite")
+	p.wait(`document.querySelector("#compose-subject")?.value==="Fwd: Minutes" && document.querySelectorAll("#compose-state .file").length===1`)
+	p.wait(`document.querySelector("#compose .chip").textContent.includes("relayer")`)
+}
+
 // TestRecipients answers all, keeps Bcc secret, and tells a wrong address in
 // its place.
 func TestRecipients(t *testing.T) {

@@ -25,7 +25,7 @@ const maxFiles = 100
 // actionWords turns the templates' words for an action into the domain's.
 var actionWords = map[string]string{
 	templates.ActionReply: submit.ActionReply, templates.ActionReplyAll: submit.ActionReplyAll,
-	templates.ActionForward: submit.ActionForward,
+	templates.ActionForward: submit.ActionForward, templates.ActionAttach: submit.ActionAttach, templates.ActionRewrite: submit.ActionRewrite,
 }
 
 // formAction is the templates' word for a draft's action.
@@ -305,11 +305,11 @@ func (p *pages) saveDraft(c echo.Context, d submit.Draft, files submit.Files, ba
 
 // stored puts into the form what the saving made.
 func (p *pages) stored(c echo.Context, d *submit.Draft, ref submit.Ref) error {
-	row, err := p.Store.Row(ctxOf(c), userOf(c).ID, ref.Mailbox, ref.UID)
+	list, err := p.Submit.Attachments(ctxOf(c), userOf(c).ID, ref)
 	if err != nil {
 		return err
 	}
-	d.Ref, d.Attachments, d.Saved = ref, row.Attachments, p.Now()
+	d.Ref, d.Attachments, d.Saved = ref, list, p.Now()
 	return nil
 }
 

@@ -247,7 +247,7 @@ func TestHostileWords(t *testing.T) {
 	r := templates.Ref(m.Mailbox.String(), uint32(m.UID))
 	for _, path := range []string{
 		"/mail/inbox", "/mail/" + box.ID.String(), at(m), at(m) + "/headers", at(m) + "/source", at(m) + "?text=1",
-		"/compose?action=reply&ref=" + r, "/compose?action=forward&ref=" + r, "/settings/profile", "/shortcuts?back=" + url.QueryEscape("/"+hostile),
+		"/compose?action=reply&ref=" + r, "/compose?action=forward&ref=" + r, "/compose?action=attach&ref=" + r, "/compose?action=rewrite&ref=" + r, "/settings/profile", "/shortcuts?back=" + url.QueryEscape("/"+hostile),
 		"/compose?to=" + url.QueryEscape(hostile) + "&subject=" + url.QueryEscape(hostile) + "&body=" + url.QueryEscape("</textarea>"+hostile),
 		"/mail/inbox?filter=" + url.QueryEscape(hostile), "/mail/" + url.PathEscape(hostile),
 	} {
