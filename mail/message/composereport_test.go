@@ -28,10 +28,14 @@ func TestBuildReport(t *testing.T) {
 		"status alone": {Report{Type: "delivery-status", Groups: status}, "text/plain message/delivery-status", false},
 		"whole":        {Report{Type: "delivery-status", Groups: status, Original: []byte(ascii)}, "text/plain message/delivery-status message/rfc822", true},
 		"header":       {Report{Type: "delivery-status", Groups: status, Original: []byte(ascii), HeaderOnly: true}, "text/plain message/delivery-status text/rfc822-headers", false},
-		"header in 8 bits": {Report{Type: "delivery-status", Groups: status, Original: []byte("From: андрис@example.org\n\nsecret body"), HeaderOnly: true},
-			"text/plain message/delivery-status message/global-headers", false},
-		"address in 8 bits": {Report{Type: "delivery-status", Groups: [][]HeaderField{status[0], {{"Final-Recipient", "utf-8; андрис@example.org"}}}, Original: []byte(ascii)},
-			"text/plain message/global-delivery-status message/rfc822", true},
+		"header in 8 bits": {
+			Report{Type: "delivery-status", Groups: status, Original: []byte("From: андрис@example.org\n\nsecret body"), HeaderOnly: true},
+			"text/plain message/delivery-status message/global-headers", false,
+		},
+		"address in 8 bits": {
+			Report{Type: "delivery-status", Groups: [][]HeaderField{status[0], {{"Final-Recipient", "utf-8; андрис@example.org"}}}, Original: []byte(ascii)},
+			"text/plain message/global-delivery-status message/rfc822", true,
+		},
 		"long line": {Report{Type: "delivery-status", Groups: status, Original: []byte(ascii + strings.Repeat("x", 2000))}, "text/plain message/delivery-status message/global", false},
 		"read":      {Report{Type: "disposition-notification", Groups: status[1:]}, "text/plain message/disposition-notification", false},
 	} {
