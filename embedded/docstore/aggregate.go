@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"bytes"
 	"errors"
 	"iter"
 	"math"
@@ -201,7 +202,7 @@ func (s *search) documents() iter.Seq2[bson.Raw, error] {
 						src.skip--
 						return goOn, nil
 					}
-					if !yield(doc, nil) {
+					if !yield(bytes.Clone(doc), nil) {
 						return stopAfter, errStop
 					}
 					if src.limit--; src.limit == 0 {

@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"bytes"
 	"errors"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -134,14 +135,13 @@ func (s *search) sorted(c *conn, sc *scan) ([]bson.Raw, error) {
 	}
 	so := &sorter{spec: s.wish.sort, limit: keep}
 	_, err := sc.run(c, func(r int64, doc bson.Raw) (verdict, error) {
-		kept := doc
-		if s.proj != nil {
-			var err error
-			if kept, err = s.proj.Apply(doc); err != nil {
-				return goOn, err
+		return goOn, so.add(doc, func() (bson.Raw, error) {
+			if s.proj == nil {
+				return bytes.Clone(doc), nil
 			}
-		}
-		return goOn, so.add(doc, kept, r)
+			kept, err := s.proj.Apply(doc)
+			return bytes.Clone(kept), err
+		}, r)
 	})
 	if err != nil {
 		return nil, err
@@ -156,7 +156,8 @@ func (s *search) sorted(c *conn, sc *scan) ([]bson.Raw, error) {
 }
 
 // each feeds all documents of the search to f, in its order if it has one. It is
-// for commands that answer with something else than the documents.
+// for commands that answer with something else than the documents. What f keeps of
+// a document has to be a copy, see take.
 func (s *search) each(f func(doc bson.Raw) (bool, error)) error {
 	for {
 		err := s.tryEach(f)

@@ -3,8 +3,9 @@ package docstore
 import (
 	"bytes"
 	"container/heap"
-	"database/sql/driver"
 	"errors"
+
+	"github.com/eidermail/eider/embedded/docstore/lite"
 )
 
 // mergeChunk is how many entries of each range a merge reads at a time.
@@ -19,13 +20,8 @@ type stream struct {
 	offset int // where the order's part of a key begins
 	key    []byte
 	record int64 // the position: the last entry taken
-	buf    []mergeEntry
+	buf    []entry
 	ended  bool // nothing behind buf
-}
-
-type mergeEntry struct {
-	key, hints []byte
-	r          int64
 }
 
 func (st *stream) order() []byte { return st.buf[0].key[st.offset:] }
@@ -36,8 +32,8 @@ func (st *stream) fill(c *conn, reverse bool) error {
 		return nil
 	}
 	sql, args := rangeQuery(st.rng, st.key, st.record, reverse, true)
-	err := c.each(sql+mergeLimit, func(row []driver.Value) (bool, error) {
-		st.buf = append(st.buf, mergeEntry{blob(row[0]), blob(row[2]), integer(row[1])})
+	err := c.rows(sql+mergeLimit, func(row *lite.Stmt) (bool, error) {
+		st.buf = append(st.buf, entry{bytes.Clone(row.Bytes(0)), bytes.Clone(row.Bytes(2)), row.Int(1)})
 		return true, nil
 	}, args...)
 	st.ended = len(st.buf) < mergeChunk
@@ -113,17 +109,7 @@ func (s *scan) runMerge(c *conn, f take) (done bool, err error) {
 func (s *scan) mergeStep(c *conn, p *pile, f take) (verdict, error) {
 	st := p.streams[0]
 	e := st.buf[0]
-	row := []driver.Value{e.key, e.r, e.hints, nil}
-	if !s.p.covered {
-		got, err := c.one(sqlDoc, e.r)
-		if err != nil {
-			return goOn, err
-		}
-		if got != nil {
-			row[3] = got[0]
-		}
-	}
-	v, err := s.entry(c, row, f)
+	v, err := s.entry(c, e, nil, f)
 	if err != nil || v == stopAt {
 		return v, err
 	}

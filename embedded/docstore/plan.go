@@ -3,6 +3,7 @@ package docstore
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -22,9 +23,10 @@ type plan struct {
 	fixed    int  // fields before the merge order, if merge
 	merge    bool // the ranges are merged to give the sort's order
 	reverse  bool
-	sorted   bool // the order is the one asked for
-	exact    bool // the ranges hold what the filter matches and nothing else
-	covered  bool // the keys hold all that is needed
+	sorted   bool   // the order is the one asked for
+	exact    bool   // the ranges hold what the filter matches and nothing else
+	covered  bool   // the keys hold all that is needed
+	needed   uint64 // if covered: bit i: filter or answer look at field i
 	score    int
 	branches []*plan // of an $or, in place of all that
 	own      []*query.Matcher
@@ -155,9 +157,10 @@ func indexPlan(coll *collection, ix *indexDef, w *wish, conds []query.Condition)
 		p.score += scoreSort
 	}
 	p.exact = ix.multikey == 0 && !ix.hashed && b.used == len(conds) && b.used == simpleConditions(w.filter)
-	if w.reads && covers(ix, w) {
-		p.covered = true
-		p.score += scoreCover
+	if w.reads {
+		if p.needed, p.covered = covers(ix, w); p.covered {
+			p.score += scoreCover
+		}
 	}
 	return p
 }
@@ -201,21 +204,24 @@ func (p *plan) order(s *sortSpec, b bounds) bool {
 	return true
 }
 
-// covers tells if the keys of an index hold all that filter and answer look at.
-func covers(ix *indexDef, w *wish) bool {
+// covers tells if the keys of an index hold all that filter and answer look at,
+// and which of its fields that is.
+func covers(ix *indexDef, w *wish) (needed uint64, ok bool) {
 	if ix.multikey != 0 || ix.hashed || !w.only {
-		return false
+		return 0, false
 	}
 	paths, ok := filterPaths(w.filter, slices.Clone(w.fields))
 	if !ok || len(paths) == 0 {
-		return false
+		return 0, false
 	}
 	for _, p := range paths {
-		if !slices.ContainsFunc(ix.fields, func(f index.Field) bool { return f.Path == p }) {
-			return false
+		i := slices.IndexFunc(ix.fields, func(f index.Field) bool { return f.Path == p })
+		if i < 0 || strings.Contains(p, ".") { // a key does not tell {a: {}} from {}
+			return 0, false
 		}
+		needed |= 1 << i
 	}
-	return true
+	return needed, true
 }
 
 // orPlan answers an $or by an index for each branch.

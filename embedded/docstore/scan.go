@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/eidermail/eider/embedded/docstore/index"
+	"github.com/eidermail/eider/embedded/docstore/lite"
 	"github.com/eidermail/eider/embedded/docstore/query"
 )
 
@@ -36,15 +37,18 @@ type scan struct {
 	branch  int // of p.branches
 	sub     *scan
 	rng     int    // the range it is in
-	key     []byte // the last entry taken; nil: none of this range
+	key     []byte // the last entry taken; empty: none of this range
 	record  int64
 	streams []stream // of a merge
 	resumed bool
 
 	keys, docs int64 // examined
 	checked    bool
+	made       []byte // the memory of synthetic
 }
 
+// take gets a document of a scan. The document lies in SQLite's memory and is gone
+// when take returns: what is kept is a copy.
 type take func(r int64, doc bson.Raw) (verdict, error)
 
 // run feeds the matching documents to f, from the position on. done tells that
@@ -120,13 +124,13 @@ func (s *scan) runAll(c *conn, f take) (done bool, err error) {
 		low = max(low, s.record)
 	}
 	done = true
-	err = c.each(sql, func(row []driver.Value) (bool, error) {
+	err = c.rows(sql, func(row *lite.Stmt) (bool, error) {
 		if err := s.q.alive(); err != nil {
 			return false, err
 		}
 		s.docs++
-		r := integer(row[0])
-		v, err := s.offer(r, blob(row[1]), f)
+		r := row.Int(0)
+		v, err := s.offer(r, row.Bytes(1), f)
 		if err != nil {
 			return false, err
 		}
@@ -170,13 +174,13 @@ var rangeSQLs = func() (out [8]string) {
 func rangeQuery(r keyRange, key []byte, record int64, reverse, keysOnly bool) (string, []driver.Value) {
 	i := 0
 	args := []driver.Value{r.low, r.high}
-	if key != nil {
+	if len(key) > 0 {
 		i = 1
 		args = []driver.Value{key, record, r.high}
 	}
 	if reverse {
 		i |= 2
-		if key != nil {
+		if len(key) > 0 {
 			args = []driver.Value{r.low, key, record}
 		}
 	}
@@ -195,13 +199,18 @@ func (s *scan) runRanges(c *conn, f take) (done bool, err error) {
 		}
 		sql, args := rangeQuery(s.p.ranges[at], s.key, s.record, s.p.reverse, s.p.covered)
 		more := true
-		err = c.each(sql, func(row []driver.Value) (bool, error) {
+		err = c.rows(sql, func(row *lite.Stmt) (bool, error) {
 			if err := s.current(); err != nil {
 				return false, err
 			}
-			v, err := s.entry(c, row, f)
+			e := entry{row.Bytes(0), row.Bytes(2), row.Int(1)}
+			var doc bson.Raw
+			if !s.p.covered {
+				doc = row.Bytes(3)
+			}
+			v, err := s.entry(c, e, doc, f)
 			if err == nil && v != stopAt {
-				s.key, s.record = blob(row[0]), integer(row[1])
+				s.key, s.record = append(s.key[:0], e.key...), e.r
 			}
 			more = v == goOn
 			return more, err
@@ -209,56 +218,59 @@ func (s *scan) runRanges(c *conn, f take) (done bool, err error) {
 		if err != nil || !more {
 			return false, err
 		}
-		s.key, s.record = nil, 0
+		s.key, s.record = s.key[:0], 0
 	}
 	return true, nil
 }
 
-// entry handles one entry of an index with its document, or without it if the
-// plan is covered.
-func (s *scan) entry(c *conn, row []driver.Value, f take) (verdict, error) {
+// entry is an entry of an index.
+type entry struct {
+	key, hints []byte
+	r          int64
+}
+
+// entry handles one entry of an index. Without the document it is made from the
+// key if the plan is covered, or else read.
+func (s *scan) entry(c *conn, e entry, doc bson.Raw, f take) (v verdict, err error) {
 	if err := s.q.alive(); err != nil {
 		return goOn, err
 	}
 	s.keys++
-	r := integer(row[1])
-	var doc bson.Raw
 	if s.p.covered {
-		doc = s.synthetic(blob(row[0]), blob(row[2]))
-	} else {
-		doc = blob(row[3])
-	}
-	if doc == nil {
-		got, err := c.one(sqlDoc, r)
-		if err != nil || got == nil {
-			return goOn, err
+		if doc = s.synthetic(e); doc != nil {
+			return s.offer(e.r, doc, f)
 		}
-		doc = blob(got[0])
 	}
-	if !s.p.covered {
-		s.docs++
+	if doc != nil {
+		return s.whole(e, doc, f)
 	}
-	if again, err := s.again(blob(row[0]), doc); again || err != nil {
+	err = c.rows(sqlDoc, func(row *lite.Stmt) (bool, error) {
+		v, err = s.whole(e, row.Bytes(0), f)
+		return false, err
+	}, e.r)
+	return v, err
+}
+
+// whole handles an entry with its document.
+func (s *scan) whole(e entry, doc bson.Raw, f take) (verdict, error) {
+	s.docs++
+	if again, err := s.again(e.key, doc); again || err != nil {
 		return goOn, err
 	}
-	return s.offer(r, doc, f)
+	return s.offer(e.r, doc, f)
 }
 
 // synthetic makes the part of a document that a key holds; nil if it does not
 // hold it whole.
-func (s *scan) synthetic(key, hints []byte) bson.Raw {
-	values, ok := index.Decode(key[4:], s.p.ix.fields, hints)
+func (s *scan) synthetic(e entry) bson.Raw {
+	i, b := bsoncore.AppendDocumentStart(s.made[:0])
+	b, ok := index.AppendElements(b, e.key[4:], s.p.ix.fields, e.hints, s.p.needed)
+	s.made = b
 	if !ok {
 		return nil
 	}
-	i, b := bsoncore.AppendDocumentStart(make([]byte, 0, len(key)+32))
-	for n, v := range values {
-		if v.Type != 0 {
-			b = appendValue(b, s.p.ix.fields[n].Path, v)
-		}
-	}
-	b, _ = bsoncore.AppendDocumentEnd(b, i)
-	return b
+	s.made, _ = bsoncore.AppendDocumentEnd(b, i)
+	return s.made
 }
 
 // again tells if a document with several keys in the plan's ranges comes up for a

@@ -2,6 +2,7 @@ package docstore
 
 import (
 	"bytes"
+	"container/heap"
 	"errors"
 	"slices"
 	"strings"
@@ -93,7 +94,9 @@ func (s *sortSpec) key(doc bson.Raw) ([]byte, error) {
 	return keys.Entries[0].Key, nil
 }
 
-// sorter keeps the first `limit` documents of an order in bounded memory.
+// sorter keeps the first `limit` documents of an order in bounded memory. With a
+// limit it is a heap whose top is the last of those it keeps, so that most
+// documents are compared once and let go.
 type sorter struct {
 	spec  *sortSpec
 	limit int64
@@ -109,45 +112,67 @@ type sortItem struct {
 	r   int64
 }
 
-// add takes a document: full for its place, kept for its content.
-func (s *sorter) add(full, kept bson.Raw, r int64) error {
-	key, err := s.spec.key(full)
+// order puts equal keys in the order in which they came.
+func (it *sortItem) order(b *sortItem) int {
+	if c := bytes.Compare(it.key, b.key); c != 0 {
+		return c
+	}
+	return it.seq - b.seq
+}
+
+// Len, Less, Swap, Push and Pop make a heap of the items, the last one on top.
+func (s *sorter) Len() int           { return len(s.items) }
+func (s *sorter) Less(i, j int) bool { return s.items[i].order(&s.items[j]) > 0 }
+func (s *sorter) Swap(i, j int)      { s.items[i], s.items[j] = s.items[j], s.items[i] }
+
+func (s *sorter) Push(x any) {
+	if it, ok := x.(sortItem); ok {
+		s.items = append(s.items, it)
+	}
+}
+
+func (s *sorter) Pop() any {
+	last := s.items[len(s.items)-1]
+	s.items = s.items[:len(s.items)-1]
+	return last
+}
+
+func (it *sortItem) size() int { return len(it.key) + len(it.doc) }
+
+// add takes a document for its place in the order; keep gives what is kept of it,
+// as a copy.
+func (s *sorter) add(doc bson.Raw, keep func() (bson.Raw, error), r int64) error {
+	key, err := s.spec.key(doc)
 	if err != nil {
 		return err
 	}
 	s.seq++
-	s.items = append(s.items, sortItem{key, s.seq, kept, r})
-	s.bytes += len(key) + len(kept)
-	if s.limit < noLimit && int64(len(s.items)) >= 2*s.limit+64 {
-		s.cut()
+	it := sortItem{key: key, seq: s.seq, r: r}
+	full := int64(len(s.items)) >= s.limit
+	if full && it.order(&s.items[0]) > 0 {
+		return nil
 	}
-	if s.bytes > sortMemory {
-		s.cut()
-		if s.bytes > sortMemory {
-			return refuse(292, "QueryExceededMemoryLimitNoDiskUseAllowed",
-				"Executor error during find command :: caused by :: Sort exceeded memory limit of 104857600 bytes, but did not opt in to external sorting.")
-		}
+	if it.doc, err = keep(); err != nil {
+		return err
+	}
+	switch {
+	case full:
+		s.bytes -= s.items[0].size()
+		s.items[0] = it
+		heap.Fix(s, 0)
+	case s.limit < noLimit:
+		heap.Push(s, it)
+	default:
+		s.items = append(s.items, it)
+	}
+	if s.bytes += it.size(); s.bytes > sortMemory {
+		return refuse(292, "QueryExceededMemoryLimitNoDiskUseAllowed",
+			"Executor error during find command :: caused by :: Sort exceeded memory limit of 104857600 bytes, but did not opt in to external sorting.")
 	}
 	return nil
 }
 
-func (s *sorter) cut() {
-	slices.SortFunc(s.items, func(a, b sortItem) int {
-		if c := bytes.Compare(a.key, b.key); c != 0 {
-			return c
-		}
-		return a.seq - b.seq
-	})
-	if int64(len(s.items)) > s.limit {
-		for _, it := range s.items[s.limit:] {
-			s.bytes -= len(it.key) + len(it.doc)
-		}
-		clear(s.items[s.limit:])
-		s.items = s.items[:s.limit]
-	}
-}
-
 func (s *sorter) done() []sortItem {
-	s.cut()
+	slices.SortFunc(s.items, func(a, b sortItem) int { return a.order(&b) })
 	return s.items
 }

@@ -7,8 +7,7 @@ import (
 	"io"
 	"os"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
+	"github.com/eidermail/eider/embedded/docstore/lite"
 )
 
 // The file is SQLite's, marked as ours by the application id ("Eidr") and the
@@ -48,8 +47,7 @@ func lockStore(path string) (*conn, error) {
 		}
 		_ = c.close()
 	}
-	var se *sqlite.Error
-	if errors.As(err, &se) && se.Code()&0xFF == sqlite3.SQLITE_BUSY {
+	if lite.Is(err, lite.Busy) {
 		return nil, fmt.Errorf("%s: %w", path, ErrInUse)
 	}
 	return nil, fmt.Errorf("locking %s: %w", path, err)

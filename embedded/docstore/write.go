@@ -1,6 +1,8 @@
 package docstore
 
 import (
+	"bytes"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
@@ -254,12 +256,14 @@ func (s *search) first(t *tx, coll *collection) (*found, error) {
 	var one *found
 	if p.sorted {
 		_, err = sc.run(t.c, func(r int64, doc bson.Raw) (verdict, error) {
-			one = &found{r: r, doc: doc}
+			one = &found{r: r, doc: bytes.Clone(doc)}
 			return stopAfter, nil
 		})
 	} else {
 		so := &sorter{spec: s.wish.sort, limit: 1}
-		_, err = sc.run(t.c, func(r int64, doc bson.Raw) (verdict, error) { return goOn, so.add(doc, doc, r) })
+		_, err = sc.run(t.c, func(r int64, doc bson.Raw) (verdict, error) {
+			return goOn, so.add(doc, func() (bson.Raw, error) { return bytes.Clone(doc), nil }, r)
+		})
 		if items := so.done(); len(items) > 0 {
 			one = &found{r: items[0].r, doc: items[0].doc}
 		}

@@ -8,9 +8,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
-
+	"github.com/eidermail/eider/embedded/docstore/lite"
 	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
@@ -183,8 +181,7 @@ func (w *writer) one(j *job) error {
 		return w.c.exec("RELEASE job")
 	}
 	w.cat = cat
-	var se *sqlite.Error
-	if errors.As(j.err, &se) {
+	if lite.Is(j.err) {
 		j.err = storageError(j.err)
 	}
 	if err := w.c.exec("ROLLBACK TO job"); err != nil {
@@ -209,8 +206,7 @@ func storageError(err error) error {
 	if errors.As(err, &ve) {
 		return err
 	}
-	var se *sqlite.Error
-	if errors.As(err, &se) && se.Code()&0xFF == sqlite3.SQLITE_FULL {
+	if lite.Is(err, lite.Full) {
 		return &value.Error{Code: 14031, Name: "OutOfDiskSpace", Message: "the disk is full"}
 	}
 	return &value.Error{Code: value.CodeInternal, Name: "InternalError", Message: fmt.Sprintf("the store failed: %v", err)}

@@ -45,127 +45,228 @@ func hint(t bson.Type, b []byte, missing bool) byte {
 func Decode(key []byte, fields []Field, hints []byte) (values []bson.RawValue, ok bool) {
 	values = make([]bson.RawValue, len(fields))
 	for i, f := range fields {
-		h := byte(hintPlain)
-		if i < len(hints) {
-			h = hints[i]
-		}
-		if h == hintLost {
-			return nil, false
-		}
-		flip := byte(0)
-		if f.Descending {
-			flip = 0xFF
-		}
-		v, n := decodeValue(key, flip, h)
+		t, v, n := appendDecoded(nil, key, f.flip(), hintOf(hints, i))
 		if n == 0 {
 			return nil, false
 		}
-		values[i], key = v, key[n:]
+		values[i], key = bson.RawValue{Type: t, Value: v}, key[n:]
 	}
 	return values, true
 }
 
-// decodeValue reads one encoding; n is its length, 0 if it cannot be given back.
-func decodeValue(key []byte, flip, h byte) (v bson.RawValue, n int) {
-	if len(key) == 0 {
-		return v, 0
+// AppendElements appends the fields of a key as elements of a document, but those
+// that are missing and those that are not wanted. ok is false when the key does
+// not hold them all.
+func AppendElements(dst, key []byte, fields []Field, hints []byte, wanted uint64) (out []byte, ok bool) {
+	for i, f := range fields {
+		h := hintOf(hints, i)
+		if wanted>>i&1 == 0 {
+			n := 0
+			if h != hintLost {
+				n = encodedLen(key, f.flip())
+			}
+			if n == 0 {
+				return dst, false
+			}
+			key = key[n:]
+			continue
+		}
+		start := len(dst)
+		dst = append(append(append(dst, 0), f.Path...), 0)
+		t, next, n := appendDecoded(dst, key, f.flip(), h)
+		switch {
+		case n == 0:
+			return dst, false
+		case t == 0:
+			dst = dst[:start]
+		default:
+			dst = next
+			dst[start] = byte(t)
+		}
+		key = key[n:]
 	}
+	return dst, true
+}
+
+func hintOf(hints []byte, i int) byte {
+	if i < len(hints) {
+		return hints[i]
+	}
+	return hintPlain
+}
+
+func (f *Field) flip() byte {
+	if f.Descending {
+		return 0xFF
+	}
+	return 0
+}
+
+// encodedLen is the length of the first encoding of a key, 0 for a type that
+// Decode does not give back.
+func encodedLen(key []byte, flip byte) int {
+	if len(key) == 0 {
+		return 0
+	}
+	switch key[0] ^ flip {
+	case tagNull, tagZero:
+		return 1
+	case tagBool:
+		return 2
+	case tagObjectID:
+		return 13
+	case tagDate:
+		return 9
+	case tagString:
+		return stringLen(key, flip)
+	case tagBinary:
+		return 6 + int(binary.BigEndian.Uint32(key[1:5])^(uint32(flip)*0x01010101))
+	case tagNegative, tagPositive:
+		inner := flip
+		if key[0]^flip == tagNegative {
+			inner ^= 0xFF
+		}
+		i := 3
+		for key[i]^inner != 0 {
+			i++
+		}
+		return i + 1
+	default:
+		return 0
+	}
+}
+
+func stringLen(key []byte, flip byte) int {
+	for i := 1; i+1 < len(key); i++ {
+		if key[i]^flip != 0 {
+			continue
+		}
+		if i++; key[i]^flip == stringEnd {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// appendDecoded appends the value of the first encoding of a key; n is the length
+// of the encoding, 0 if it cannot be given back. A missing value has no type.
+func appendDecoded(dst, key []byte, flip, h byte) (t bson.Type, out []byte, n int) {
+	if n = encodedLen(key, flip); n == 0 || h == hintLost {
+		return 0, dst, 0
+	}
+	body := key[1:n]
 	switch key[0] ^ flip {
 	case tagNull:
 		if h == hintMissing {
-			return v, 1
+			return 0, dst, n
 		}
-		return bson.RawValue{Type: bson.TypeNull}, 1
+		return bson.TypeNull, dst, n
 	case tagBool:
-		return bson.RawValue{Type: bson.TypeBoolean, Value: []byte{key[1] ^ flip}}, 2
+		return bson.TypeBoolean, append(dst, body[0]^flip), n
 	case tagObjectID:
-		return bson.RawValue{Type: bson.TypeObjectID, Value: flipped(key[1:13], flip)}, 13
+		return bson.TypeObjectID, appendFlipped(dst, body, flip), n
 	case tagDate:
-		u := binary.BigEndian.Uint64(flipped(key[1:9], flip)) ^ (1 << 63)
-		return bson.RawValue{Type: bson.TypeDateTime, Value: binary.LittleEndian.AppendUint64(nil, u)}, 9
+		u := binary.BigEndian.Uint64(body)
+		if flip != 0 {
+			u = ^u
+		}
+		return bson.TypeDateTime, binary.LittleEndian.AppendUint64(dst, u^(1<<63)), n
 	case tagString:
-		return decodeString(key, flip)
+		return bson.TypeString, appendText(dst, body[:len(body)-2], flip), n
 	case tagBinary:
-		size := int(binary.BigEndian.Uint32(flipped(key[1:5], flip)))
-		b := binary.LittleEndian.AppendUint32(make([]byte, 0, size+5), uint32(size)) //nolint:gosec // read from four bytes
-		return bson.RawValue{Type: bson.TypeBinary, Value: append(b, flipped(key[5:6+size], flip)...)}, 6 + size
-	case tagZero, tagNegative, tagPositive:
-		return decodeNumber(key, flip, h)
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(n-6)) //nolint:gosec // read from four bytes
+		return bson.TypeBinary, appendFlipped(dst, body[4:], flip), n
+	case tagZero:
+		t, out = appendWhole(dst, 0, h)
+		return t, out, n
 	default:
-		return v, 0
+		t, out = appendNumber(dst, key[:n], flip, h)
+		return t, out, n
 	}
 }
 
-func flipped(b []byte, flip byte) []byte {
-	out := make([]byte, len(b))
-	for i, c := range b {
-		out[i] = c ^ flip
+func appendFlipped(dst, b []byte, flip byte) []byte {
+	if flip == 0 {
+		return append(dst, b...)
 	}
-	return out
+	for _, c := range b {
+		dst = append(dst, ^c)
+	}
+	return dst
 }
 
-func decodeString(key []byte, flip byte) (bson.RawValue, int) {
-	out := make([]byte, 4, len(key)+4)
-	i := 1
-	for ; i+1 < len(key); i++ {
-		c := key[i] ^ flip
+// appendText appends a string with its length and its zero; a zero inside is
+// followed by an escape.
+func appendText(dst, b []byte, flip byte) []byte {
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	for i := 0; i < len(b); i++ {
+		c := b[i] ^ flip
+		dst = append(dst, c)
 		if c == 0 {
 			i++
-			if key[i]^flip == stringEnd {
-				i++
-				break
-			}
 		}
-		out = append(out, c)
 	}
-	out = append(out, 0)
-	binary.LittleEndian.PutUint32(out, uint32(len(out)-4)) //nolint:gosec // a document is at most 48 MB
-	return bson.RawValue{Type: bson.TypeString, Value: out}, i
+	dst = append(dst, 0)
+	binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start-4)) //nolint:gosec // a document is at most 48 MB
+	return dst
 }
 
-func decodeNumber(key []byte, flip, h byte) (bson.RawValue, int) {
-	tag := key[0] ^ flip
-	if tag == tagZero {
-		return number("0", h), 1
-	}
-	inner := flip
-	text := make([]byte, 0, 32)
-	if tag == tagNegative {
+// appendNumber reads the digits of a number that is not zero.
+func appendNumber(dst, key []byte, flip, h byte) (bson.Type, []byte) {
+	inner, negative := flip, key[0]^flip == tagNegative
+	if negative {
 		inner ^= 0xFF
-		text = append(text, '-')
 	}
 	exp := int(uint16(key[1]^inner)<<8|uint16(key[2]^inner)) - exponentBias
-	digits := 0
-	i := 3
-	for ; key[i]^inner != 0; i++ {
-		pair := key[i] ^ inner - 1
-		text = append(text, '0'+pair/10, '0'+pair%10)
-		digits += 2
-	}
-	i++
+	pairs := key[3 : len(key)-1]
 	if h == hintDouble {
-		text = append(text, 'e')
-		text = strconv.AppendInt(text, int64(exp-digits), 10)
-		return number(string(text), h), i
+		return bson.TypeDouble, appendDoubleOf(dst, negative, pairs, inner, exp)
+	}
+	var u uint64
+	digits := 0
+	for _, c := range pairs {
+		pair := uint64(c ^ inner - 1)
+		if digits++; digits == exp { // the last pair's second digit is only filling
+			u = u*10 + pair/10
+			break
+		}
+		digits++
+		u = u*100 + pair
 	}
 	for ; digits < exp; digits++ {
-		text = append(text, '0')
+		u *= 10
 	}
-	return number(string(text[:len(text)-(digits-exp)]), h), i
+	if negative {
+		u = -u
+	}
+	return appendWhole(dst, u, h)
 }
 
-func number(text string, h byte) bson.RawValue {
-	if h == hintDouble {
-		f, _ := strconv.ParseFloat(text, 64)
-		return bson.RawValue{Type: bson.TypeDouble, Value: floatBytes(f)}
+// appendWhole appends a whole number in two's complement, in the type of the hint.
+func appendWhole(dst []byte, u uint64, h byte) (bson.Type, []byte) {
+	switch h {
+	case hintDouble:
+		return bson.TypeDouble, binary.LittleEndian.AppendUint64(dst, math.Float64bits(float64(int64(u)))) //nolint:gosec // zero
+	case hintInt64:
+		return bson.TypeInt64, binary.LittleEndian.AppendUint64(dst, u)
+	default:
+		return bson.TypeInt32, binary.LittleEndian.AppendUint32(dst, uint32(u)) //nolint:gosec // it was an int32
 	}
-	i, _ := strconv.ParseInt(text, 10, 64)
-	if h == hintInt64 {
-		return bson.RawValue{Type: bson.TypeInt64, Value: binary.LittleEndian.AppendUint64(nil, uint64(i))} //nolint:gosec // two's complement
-	}
-	return bson.RawValue{Type: bson.TypeInt32, Value: binary.LittleEndian.AppendUint32(nil, uint32(int32(i)))} //nolint:gosec // it was an int32
 }
 
-func floatBytes(f float64) []byte {
-	return binary.LittleEndian.AppendUint64(nil, math.Float64bits(f))
+// appendDoubleOf reads a double from its decimal digits.
+func appendDoubleOf(dst []byte, negative bool, pairs []byte, inner byte, exp int) []byte {
+	text := make([]byte, 0, 32)
+	if negative {
+		text = append(text, '-')
+	}
+	for _, c := range pairs {
+		pair := c ^ inner - 1
+		text = append(text, '0'+pair/10, '0'+pair%10)
+	}
+	text = append(text, 'e')
+	text = strconv.AppendInt(text, int64(exp-2*len(pairs)), 10)
+	f, _ := strconv.ParseFloat(string(text), 64)
+	return binary.LittleEndian.AppendUint64(dst, math.Float64bits(f))
 }

@@ -182,8 +182,22 @@ func TestDecode(t *testing.T) {
 			t.Fatalf("missing %t for %v", keys.Missing, doc)
 		}
 		values, ok := index.Decode(keys.Entries[0].Key, fields, keys.Entries[0].Hints)
+		wanted := rapid.Uint64Range(0, 3).Draw(t, "wanted")
+		elements, same := index.AppendElements(nil, keys.Entries[0].Key, fields, keys.Entries[0].Hints, wanted)
+		if same != ok {
+			t.Fatalf("values %t, elements %t", ok, same)
+		}
 		if !ok {
 			return
+		}
+		var want []byte
+		for i, f := range fields {
+			if v := values[i]; wanted>>i&1 != 0 && v.Type != 0 {
+				want = append(append(append(append(want, byte(v.Type)), f.Path...), 0), v.Value...)
+			}
+		}
+		if !bytes.Equal(elements, want) {
+			t.Fatalf("elements %x, not %x", elements, want)
 		}
 		for i, f := range fields {
 			want, _ := value.Lookup(b, f.Path)
