@@ -60,7 +60,11 @@ func TestScreenshots(t *testing.T) {
 		{"headers", lena, newest + "/headers", nil},
 		{"source", lena, newest + "/source", nil},
 		{"compose", lena, "/compose?to=astrid@kystlinje.example&subject=Friday", nil},
+		{"menu", lena, newest, func(p *tab) {
+			p.run(`[...document.querySelectorAll("#reader a[href*='action=rewrite'], #dock a[href*='action=rewrite']")].map(e=>e.closest("details")).find(e=>e.checkVisibility()).open=true`)
+		}},
 		{"settings", lena, "/settings/profile", nil},
+		{"security", lena, "/settings/security", nil},
 		{"shortcuts", lena, "/shortcuts", nil},
 	}
 	for _, size := range []struct{ w, h int64 }{{1440, 900}, {820, 1180}, {390, 844}} {
