@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 )
 
 // isInlineText: these stay in the tree and are shown, unless they are
@@ -52,92 +51,6 @@ func (n *Node) contentID() string {
 	return strings.TrimSpace(angles.Replace(n.Parsed.Get("content-id")))
 }
 
-// Filename is the part's file name: decoded and safe to show and to save
-// under, "" when it has none.
-func (n *Node) Filename() string {
-	name := ""
-	if d := n.Disposition(); d != nil {
-		name = d.Param("filename")
-	}
-	if name == "" {
-		name = n.ContentType().Param("name")
-	}
-	return safeFilename(decodeFilename(name))
-}
-
-// decodeFilename reads what a file name parameter may hold: encoded words,
-// raw 8-bit text, or percent-encoding where RFC 2231 was meant.
-func decodeFilename(s string) string {
-	if rest, ok := strings.CutPrefix(lowerASCII(s[:min(len(s), 7)]), "utf-8''"); ok && rest == "" {
-		return string(appendPercent(nil, s[7:]))
-	}
-	return DecodeHeader(s)
-}
-
-// maxFilename is in bytes; file systems mostly take 255.
-const maxFilename = 200
-
-// safeFilename drops paths, control characters, and characters that reverse
-// the direction of text, with which evil.exe can look like fdp.exe.
-func safeFilename(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if i := strings.LastIndexAny(s, `/\`); i >= 0 {
-		s = s[i+1:]
-	}
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsControl(r), r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x200e, r == 0x200f, r == 0xfeff:
-			return -1
-		case strings.ContainsRune(`:*?"<>|`, r):
-			return '_'
-		}
-		return r
-	}, s)
-	s = strings.Trim(s, " .")
-	if len(s) <= maxFilename {
-		return s
-	}
-	ext := ""
-	if i := strings.LastIndexByte(s, '.'); i >= len(s)-20 {
-		ext = s[i:]
-	}
-	return strings.TrimRight(cutUTF8(s, maxFilename-len(ext)), " .") + ext
-}
-
-// makeFilename names a part that has no name.
-func makeFilename(contentType string, hash []byte) string {
-	return fmt.Sprintf("%x.%s", hash[:4], extensionFor(contentType))
-}
-
-func extensionFor(contentType string) string {
-	if ext, ok := extensions[contentType]; ok {
-		return ext
-	}
-	typ, sub, _ := strings.Cut(contentType, "/")
-	if typ != "application" && isToken(sub) && len(sub) <= 5 {
-		return sub // image/png, audio/ogg, font/woff2
-	}
-	return "bin"
-}
-
-// extensions of the types that mail has most.
-var extensions = map[string]string{
-	"message/rfc822": "eml", "message/global": "eml", "text/plain": "txt", "text/calendar": "ics", "text/vcard": "vcf",
-	"text/x-vcard": "vcf", "text/markdown": "md", "text/x-patch": "patch", "image/jpeg": "jpg", "image/svg+xml": "svg",
-	"image/vnd.microsoft.icon": "ico", "audio/mpeg": "mp3", "video/quicktime": "mov", "application/pdf": "pdf",
-	"application/zip": "zip", "application/x-zip-compressed": "zip", "application/gzip": "gz", "application/json": "json",
-	"application/xml": "xml", "application/rtf": "rtf", "application/msword": "doc", "application/ics": "ics",
-	"application/vnd.ms-excel": "xls", "application/vnd.ms-powerpoint": "ppt", "application/ms-tnef": "dat",
-	"application/vnd.openxmlformats-officedocument.wordprocessingml.document":   "docx",
-	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet":         "xlsx",
-	"application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
-	"application/vnd.oasis.opendocument.text":                                   "odt",
-	"application/vnd.oasis.opendocument.spreadsheet":                            "ods",
-	"application/pgp-signature":                                                 "asc", "application/pgp-encrypted": "asc", "application/pgp-keys": "asc",
-	"application/pkcs7-signature": "p7s", "application/x-pkcs7-signature": "p7s", "application/pkcs7-mime": "p7m",
-	"application/x-pkcs7-mime": "p7m",
-}
-
 // moveOut gives a part its number and takes the body out of the tree.
 func (d *deriver) moveOut(n *Node, contentType string, related, listed bool) {
 	d.stored = append(d.stored, n)
@@ -171,6 +84,18 @@ func (d *deriver) moveOut(n *Node, contentType string, related, listed bool) {
 	a.SizeKb = int((size + 1023) / 1024)
 	d.m.Attachments = append(d.m.Attachments, a)
 	d.m.HasAttachments = d.m.HasAttachments || !related
+	if deceives(decodeFilename(n.rawFilename())) {
+		d.defects.add(defectFilename)
+	}
+	if !isKnownEncoding(a.TransferEncoding) {
+		d.defects.add(defectEncoding)
+	}
+	if a.TransferEncoding == "base64" {
+		d.noteBase64(n.data)
+	}
+	if isTNEF(n, contentType) {
+		d.listTNEF(n)
+	}
 }
 
 // decodedSize is about what base64 text of lines of 76 stands for.

@@ -7,10 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gogs/chardet"
-	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/htmlindex"
-	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode"
 )
 
@@ -25,42 +22,59 @@ const maxGuess = 4 << 10
 // decodeCharset makes UTF-8 of text in the labelled charset. sure is false
 // when the label was of no use.
 func decodeCharset(b []byte, label string) (text string, sure bool) {
-	label = strings.Trim(lowerTrim(label), `"'`)
-	if i := strings.IndexByte(label, '*'); i >= 0 {
-		label = label[:i] // RFC 2231 5: a language tag
-	}
+	return decodeHinted(b, label, "")
+}
+
+// decodeHinted is decodeCharset with a charset that is tried before the
+// statistics when the label is of no use; "" for none.
+func decodeHinted(b []byte, label, hint string) (text string, sure bool) {
+	label = cleanLabel(label)
 	if plainText(b) && !isStateful(label) {
 		return string(b), true
 	}
-	switch label {
-	case "utf-8", "utf8", "unicode-1-1-utf-8", "utf8mb4", "utf-8-mac":
+	switch {
+	case isISO2022(label):
+		return decodeISO2022(b), true
+	case isUTF8Label(label):
 		b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
-		if utf8.Valid(b) {
+		if utf8.Valid(b) && !hasISO2022(string(b)) {
 			return string(b), true
 		}
-		if mostlyUTF8(b) {
-			return strings.ToValidUTF8(string(b), "\uFFFD"), false
-		}
-		return guessText(b), false
-	case "utf-7", "unicode-1-1-utf-7", "x-utf-7", "csunicode11utf7":
-		return decodeUTF7(b, '+'), true
-	case "", "us-ascii", "ascii", "usascii", "ansi_x3.4-1968", "7bit", "8bit", "unknown", "unknown-8bit", "x-unknown", "default", "binary", "none":
-		return guessText(b), false
+		return guessHinted(b, hint), false
+	case isUTF7Label(label):
+		return strings.ToValidUTF8(decodeUTF7(b, '+'), "\uFFFD"), true
+	case noLabel(label):
+		return guessHinted(b, hint), false
 	}
 	enc := encodingFor(label)
 	if enc == nil {
-		return guessText(b), false
+		return guessHinted(b, hint), false
 	}
 	// Text labelled as Western that is valid UTF-8 is UTF-8: by accident it
 	// would be nonsense in Western text.
 	if isWestern(label) && utf8.Valid(b) {
-		return string(b), false
+		return guessHinted(b, hint), !hasHigh(b)
 	}
 	out, err := enc.NewDecoder().Bytes(b)
 	if err != nil {
-		return guessText(b), false
+		return guessHinted(b, hint), false
+	}
+	if bad := bytes.Count(out, []byte("\uFFFD")); bad > 0 {
+		// A label that is wrong shows in characters that do not exist.
+		if guess := guessHinted(b, hint); 2*strings.Count(guess, "\uFFFD") < bad {
+			return guess, false
+		}
 	}
 	return string(out), true
+}
+
+func hasHigh(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
 }
 
 // plainText reports ASCII without escapes.
@@ -85,77 +99,8 @@ func plainText(b []byte) bool {
 // isStateful: charsets in which ASCII bytes do not mean themselves.
 func isStateful(label string) bool {
 	return strings.Contains(label, "utf-7") || strings.Contains(label, "utf7") || strings.HasPrefix(label, "utf-16") ||
-		strings.HasPrefix(label, "utf-32") || strings.HasPrefix(label, "hz") || label == "unicode" || strings.HasPrefix(label, "ucs")
-}
-
-func isWestern(label string) bool {
-	switch label {
-	case "iso-8859-1", "latin1", "windows-1252", "cp1252", "iso8859-1", "iso_8859-1", "iso-8859-15":
-		return true
-	}
-	return false
-}
-
-// moreLabels are charsets of mail that browsers do not know.
-func moreLabels(label string) encoding.Encoding {
-	switch label {
-	case "hz-gb-2312", "hz":
-		return simplifiedchinese.HZGB2312
-	case "cp936", "ms936", "windows-936", "x-gbk", "gb_1988-80":
-		return simplifiedchinese.GB18030
-	case "cp437", "ibm437":
-		return charmap.CodePage437
-	case "cp850", "ibm850":
-		return charmap.CodePage850
-	case "cp852", "ibm852":
-		return charmap.CodePage852
-	case "cp855", "ibm855":
-		return charmap.CodePage855
-	case "cp858", "ibm00858":
-		return charmap.CodePage858
-	case "utf-16", "unicode", "ucs-2", "iso-10646-ucs-2":
-		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
-	}
-	return nil
-}
-
-// labelAlias maps spellings of mail to labels that htmlindex has.
-func labelAlias(label string) string {
-	switch label {
-	case "iso-2022-jp-1", "iso-2022-jp-2", "iso-2022-jp-3", "iso-2022-jp-ms", "cp50220", "cp50221":
-		return "iso-2022-jp"
-	case "cp932", "windows-932", "sjis", "x-ms-cp932":
-		return "shift_jis"
-	case "cp949", "ms949", "uhc":
-		return "euc-kr"
-	case "cp950":
-		return "big5"
-	case "cp874":
-		return "windows-874"
-	case "koi8":
-		return "koi8-r"
-	}
-	if rest, ok := strings.CutPrefix(label, "cp-"); ok {
-		return "windows-" + rest
-	}
-	if rest, ok := strings.CutPrefix(label, "win-"); ok {
-		return "windows-" + rest
-	}
-	if rest, ok := strings.CutPrefix(label, "iso 8859"); ok {
-		return "iso-8859" + rest
-	}
-	return label
-}
-
-func encodingFor(label string) encoding.Encoding {
-	if enc := moreLabels(label); enc != nil {
-		return enc
-	}
-	enc, err := htmlindex.Get(labelAlias(label))
-	if err != nil || enc == encoding.Replacement {
-		return nil
-	}
-	return enc
+		strings.HasPrefix(label, "utf-32") || strings.HasPrefix(label, "hz") || strings.Contains(label, "unicode") || strings.Contains(label, "ucs-") ||
+		strings.HasPrefix(label, "utf16") || strings.HasPrefix(label, "utf32") || label == "cp65000" || label == "cp037" || label == "ibm037" || isISO2022(label)
 }
 
 func validUTF8(b []byte) bool { return utf8.Valid(b) }
@@ -181,12 +126,53 @@ func mostlyUTF8(b []byte) bool {
 }
 
 // guessText makes UTF-8 of text whose charset nobody said.
-func guessText(b []byte) string {
+func guessText(b []byte) string { return guessHinted(b, "") }
+
+// guessHinted tries a byte order mark, escapes, UTF-8, the hint, then
+// statistics.
+func guessHinted(b []byte, hint string) string {
+	switch {
+	case bytes.HasPrefix(b, []byte("\xff\xfe")), bytes.HasPrefix(b, []byte("\xfe\xff")):
+		if out, err := unicode.UTF16(unicode.BigEndian, unicode.UseBOM).NewDecoder().Bytes(b); err == nil {
+			return string(out)
+		}
+	case hasISO2022(string(b)):
+		return decodeISO2022(b)
+	}
+	b = bytes.TrimPrefix(b, []byte("\xef\xbb\xbf"))
 	if utf8.Valid(b) {
 		return string(b)
 	}
 	if mostlyUTF8(b) {
 		return strings.ToValidUTF8(string(b), "\uFFFD")
+	}
+	if text, ok := tryHint(b, hint); ok {
+		return text
+	}
+	return guessPlain(b)
+}
+
+// tryHint decodes with a charset that other parts of the message use.
+func tryHint(b []byte, hint string) (string, bool) {
+	hint = cleanLabel(hint)
+	if noLabel(hint) || isUTF8Label(hint) || isUTF7Label(hint) || isStateful(hint) {
+		return "", false
+	}
+	enc := encodingFor(hint)
+	if enc == nil {
+		return "", false
+	}
+	out, err := enc.NewDecoder().Bytes(b)
+	if err != nil || bytes.Contains(out, []byte("\uFFFD")) {
+		return "", false
+	}
+	return string(out), true
+}
+
+// guessPlain asks the statistics; windows-1252 when they do not know.
+func guessPlain(b []byte) string {
+	if utf8.Valid(b) {
+		return string(b)
 	}
 	label := "windows-1252"
 	if best, err := chardet.NewTextDetector().DetectBest(guessSample(b)); err == nil && best.Confidence >= 30 {

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"html"
 	"regexp"
 	"strings"
@@ -73,14 +74,28 @@ type deriver struct {
 	textSize   int
 	// htmlIntro is the first HTML part.
 	htmlIntro string
+	// hint is a charset that the message uses elsewhere.
+	hint string
+	// uu are the texts with uuencoded files.
+	uu []foundUU
+}
+
+type foundUU struct {
+	node  *Node
+	text  []byte
+	files []uuFile
 }
 
 // context is what a part inherits.
 type context struct{ alternative, related bool }
 
 func (d *deriver) run() {
+	d.hint = headerCharset(d.m.Root.Header)
 	d.walk(d.m.Root, context{})
 	d.m.stored = d.stored
+	for _, found := range d.uu {
+		d.listUU(found.node, found.text, found.files)
+	}
 	m := d.m
 	for _, s := range d.html {
 		if strings.TrimSpace(s) != "" {
@@ -159,7 +174,7 @@ func (d *deriver) collect(n *Node, contentType string, c context) {
 		d.defects.add(defectText)
 		return
 	}
-	text := d.decodeText(n)
+	text := d.decodeText(n, contentType)
 	d.textSize += len(text)
 	if contentType == "text/html" {
 		text = strings.TrimSpace(text)
@@ -178,25 +193,85 @@ func (d *deriver) collect(n *Node, contentType string, c context) {
 	}
 }
 
-// decodeText undoes transfer encoding, charset and format=flowed.
-func (d *deriver) decodeText(n *Node) string {
-	ct := n.ContentType()
-	body := decodeBytes(n.data, n.TransferEncoding())
-	charset := DecodeHeader(ct.Param("charset"))
-	text, sure := decodeCharset(body, charset)
-	if !sure && (charset != "" || !isASCII(text)) {
-		d.defects.add(defectCharset)
+// decodeText undoes transfer encoding, charset and format=flowed, and takes
+// uuencoded files out.
+func (d *deriver) decodeText(n *Node, contentType string) string {
+	ct, encoding := n.ContentType(), n.TransferEncoding()
+	body := decodeBytes(n.data, encoding)
+	d.noteEncoding(n.data, encoding)
+	if contentType == "text/plain" && bytes.Contains(body, []byte("begin")) {
+		if files := findUU(body); len(files) > 0 {
+			d.uu = append(d.uu, foundUU{n, body, files})
+			body = cutUU(body, files)
+		}
 	}
+	text := d.decodeCharset(body, contentType, DecodeHeader(ct.Param("charset")))
 	if strings.IndexByte(text, 0) >= 0 {
 		text = strings.ReplaceAll(text, "\x00", "") // no reader shows it, and many tools stop at it
-	}
-	if n.TransferEncoding() == "base64" && dirtyBase64(n.data) {
-		d.defects.add(defectBase64)
 	}
 	if lowerTrim(ct.Param("format")) == "flowed" {
 		return DecodeFlowed(text, lowerTrim(ct.Param("delsp")) == "yes")
 	}
 	return text
+}
+
+// decodeCharset decodes with the label, helped by what the HTML says of itself
+// and what the rest of the message uses.
+func (d *deriver) decodeCharset(body []byte, contentType, label string) string {
+	hint := d.hint
+	if contentType == "text/html" {
+		if own := metaCharset(body); own != "" {
+			hint = own
+		}
+	}
+	text, sure := decodeHinted(body, label, hint)
+	switch {
+	case sure && !noLabel(cleanLabel(label)):
+		if d.hint == "" && !isASCII(text) {
+			d.hint = label
+		}
+	case sure:
+	case noLabel(cleanLabel(label)):
+		if !isASCII(text) {
+			d.defects.add(defectNoCharset)
+		}
+	default:
+		d.defects.add(defectCharset)
+	}
+	return text
+}
+
+var metaTag = regexp.MustCompile(`(?i)<meta\s[^>]{0,200}charset\s*=\s*["']?\s*([a-z0-9_:-]{2,40})`)
+
+// metaCharset is the charset that HTML names in its first KiB (WHATWG HTML
+// 13.2.3.2), "" for none.
+func metaCharset(b []byte) string {
+	if found := metaTag.FindSubmatch(b[:min(len(b), 1024)]); found != nil {
+		return string(found[1])
+	}
+	return ""
+}
+
+// noteEncoding records what is wrong with an encoded text.
+func (d *deriver) noteEncoding(body []byte, encoding string) {
+	switch {
+	case encoding == "base64":
+		d.noteBase64(body)
+	case encoding == "quoted-printable" && dirtyQP(body):
+		d.defects.add(defectQP)
+	case !isKnownEncoding(encoding):
+		d.defects.add(defectEncoding)
+	}
+}
+
+func (d *deriver) noteBase64(body []byte) {
+	dirty, cut := base64Defects(body)
+	if dirty {
+		d.defects.add(defectBase64)
+	}
+	if cut {
+		d.defects.add(defectBase64Cut)
+	}
 }
 
 var cidLink = regexp.MustCompile(`\bcid:([^\s"'<>)]+)`)

@@ -220,3 +220,27 @@ func appendQByte(b []byte, c byte) []byte {
 	}
 	return append(b, '=', hexUpper[c>>4], hexUpper[c&15])
 }
+
+// headerCharset is the charset of the first encoded word in a header that says
+// more than UTF-8, "" for none. Senders use one charset throughout.
+func headerCharset(lines []string) string {
+	for _, line := range lines {
+		for {
+			i := strings.Index(line, "=?")
+			if i < 0 {
+				break
+			}
+			line = line[i:]
+			w, n := cutWord(line)
+			if n <= 0 {
+				line = line[2:]
+				continue
+			}
+			if label := cleanLabel(w.charset); !noLabel(label) && !isUTF8Label(label) {
+				return label
+			}
+			line = line[n:]
+		}
+	}
+	return ""
+}

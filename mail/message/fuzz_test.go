@@ -144,8 +144,10 @@ func FuzzAddresses(f *testing.F) {
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("SGVs\r\nbG8=\r\nSGVs"), "base64")
 	f.Add([]byte("a=3D=\r\nb  \r\n=ZZ="), "quoted-printable")
+	f.Add([]byte("text\nbegin 644 a.txt\n%:&5L;&\\\n`\nend\nbegin 600 b\n!80``\n"), "x-uuencode")
+	f.Add([]byte("begin-base64 644 a\r\naGVsbG8=\r\n====\r\n"), "X-UUE")
 	f.Fuzz(func(t *testing.T, b []byte, enc string) {
-		want := decodeBytes(b, lowerTrim(enc))
+		want := decodeBytes(b, canonicalEncoding(enc))
 		got, err := io.ReadAll(Decode(bytes.NewReader(b), enc))
 		if err != nil || !bytes.Equal(got, want) {
 			t.Fatalf("streamed %q, %v; want %q", got, err, want)

@@ -143,8 +143,11 @@ type ParsedHeader []ParsedField
 
 // Attachment is a part that is listed to the reader.
 type Attachment struct {
-	// ID is ATTnnnnn.
+	// ID is ATTnnnnn, for a file inside a part the part's name and a number.
 	ID string
+	// Inside: the file is not a part but inside one, in TNEF or uuencode.
+	// OpenInside opens it. Size is then the decoded length, Hash is empty.
+	Inside bool
 	// Filename is decoded and safe to show: no path, no control characters.
 	Filename    string
 	ContentType string

@@ -70,12 +70,9 @@ func (n *Node) Disposition() *ContentValue {
 }
 
 // TransferEncoding is the Content-Transfer-Encoding in lower case, "7bit" when
-// there is none (RFC 2045 6.1).
+// there is none (RFC 2045 6.1), and the right name when it is misspelt.
 func (n *Node) TransferEncoding() string {
-	if s := lowerTrim(n.Parsed.Get("content-transfer-encoding")); s != "" {
-		return s
-	}
-	return "7bit"
+	return canonicalEncoding(n.Parsed.Get("content-transfer-encoding"))
 }
 
 // Lookup gives the raw values of a header field, in order of appearance,

@@ -7,16 +7,18 @@ import (
 	"io"
 )
 
-// Decode undoes a Content-Transfer-Encoding (RFC 2045 6): base64 and
-// quoted-printable; everything else is passed through. It is tolerant: bytes
+// Decode undoes a Content-Transfer-Encoding (RFC 2045 6): base64,
+// quoted-printable and uuencode; everything else is passed through. It is tolerant: bytes
 // outside the alphabet are skipped, text cut off gives what it stands for, and
 // raw bytes in quoted-printable are kept. Errors are those of r.
 func Decode(r io.Reader, transferEncoding string) io.Reader {
-	switch lowerTrim(transferEncoding) {
+	switch canonicalEncoding(transferEncoding) {
 	case "base64":
 		return &base64Reader{src: r}
 	case "quoted-printable":
 		return &qpReader{src: bufio.NewReaderSize(r, 4<<10)}
+	case uuencoding:
+		return &uuReader{src: bufio.NewReaderSize(r, 4<<10)}
 	}
 	return r
 }
@@ -28,6 +30,8 @@ func decodeBytes(b []byte, transferEncoding string) []byte {
 		return appendBase64(make([]byte, 0, len(b)/4*3+3), b)
 	case "quoted-printable":
 		return decodeQP(b)
+	case uuencoding:
+		return decodeUU(b)
 	}
 	return b
 }
@@ -129,22 +133,6 @@ func (s *base64State) finish(dst []byte) []byte {
 	}
 	s.n, s.acc = 0, 0
 	return dst
-}
-
-// dirtyBase64 reports characters that have no place in base64, or text that is
-// cut off.
-func dirtyBase64(b []byte) bool {
-	n := 0
-	for _, c := range b {
-		switch {
-		case isSpace(c):
-		case c == '=' || base64Value(c) != 0xff:
-			n++
-		default:
-			return true
-		}
-	}
-	return n%4 != 0
 }
 
 type base64Reader struct {

@@ -1,0 +1,93 @@
+package message
+
+import (
+	"bytes"
+	"strings"
+)
+
+// canonicalEncoding reads a Content-Transfer-Encoding as it is written in the
+// wild: quoted, with a comment or parameters, misspelt. RFC 2045 6.1: 7bit
+// when there is none. What is unknown stays as it is; its bytes are passed
+// through (RFC 2045 6.4).
+func canonicalEncoding(s string) string {
+	s = lowerTrim(s)
+	switch s {
+	case "":
+		return "7bit"
+	case "7bit", "8bit", "binary", "base64", "quoted-printable":
+		return s
+	}
+	s = strings.Trim(strings.TrimSpace(stripComments(s)), `"' `)
+	if i := strings.IndexAny(s, ";,"); i >= 0 {
+		s = strings.TrimSpace(s[:i])
+	}
+	switch strings.NewReplacer(" ", "", "-", "", "_", "").Replace(s) {
+	case "":
+		return "7bit"
+	case "base64", "b64", "xbase64":
+		return "base64"
+	case "quotedprintable", "quoteprintable", "quotedprintible", "qp":
+		return "quoted-printable"
+	case "7bit", "7bits":
+		return "7bit"
+	case "8bit", "8bits":
+		return "8bit"
+	case "binary":
+		return "binary"
+	case "xuuencode", "uuencode", "xuue", "uue":
+		return uuencoding
+	}
+	return s
+}
+
+// isKnownEncoding reports an encoding that Decode undoes or passes rightly.
+func isKnownEncoding(s string) bool {
+	switch s {
+	case "7bit", "8bit", "binary", "base64", "quoted-printable", uuencoding:
+		return true
+	}
+	return false
+}
+
+// base64Defects reports characters that have no place in base64, and text that
+// is cut off in a group of four.
+func base64Defects(b []byte) (dirty, cut bool) {
+	n, pad := 0, false
+	for _, c := range b {
+		switch {
+		case base64Value(c) != 0xff:
+			n++
+			dirty = dirty || pad // something after the padding
+		case c == '=':
+			n++
+			pad = true
+		case !isSpace(c):
+			dirty = true
+		}
+	}
+	return dirty, n%4 != 0
+}
+
+// dirtyQP reports what RFC 2045 6.7 forbids in quoted-printable: raw 8-bit
+// bytes, and = that begins neither an escape nor a soft line break.
+func dirtyQP(b []byte) bool {
+	for i, c := range b {
+		if c >= 0x80 {
+			return true
+		}
+		if c != '=' {
+			continue
+		}
+		rest := b[i+1:]
+		if len(rest) >= 2 {
+			if _, ok := unhex(rest[0], rest[1]); ok {
+				continue
+			}
+		}
+		rest = bytes.TrimLeft(rest[:min(len(rest), 80)], " \t")
+		if len(rest) > 0 && rest[0] != '\r' && rest[0] != '\n' {
+			return true
+		}
+	}
+	return false
+}
