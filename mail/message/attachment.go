@@ -91,7 +91,7 @@ func (d *deriver) moveOut(n *Node, contentType string, related, listed bool) {
 		d.defects.add(defectEncoding)
 	}
 	if a.TransferEncoding == "base64" {
-		d.noteBase64(n.data)
+		d.noteBase64(lastLine(n.data)) // all of it would cost more than the rest of the analysis
 	}
 	if isTNEF(n, contentType) {
 		d.listTNEF(n)

@@ -7,7 +7,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/gogs/chardet"
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/korean"
+	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/traditionalchinese"
 	"golang.org/x/text/encoding/unicode"
 )
 
@@ -186,10 +191,56 @@ func guessPlain(b []byte) string {
 		enc = charmap.Windows1252
 	}
 	out, err := enc.NewDecoder().Bytes(b)
+	if err == nil && !bytes.Contains(out, []byte("\uFFFD")) {
+		return string(out)
+	}
+	if text := guessEastern(b); text != "" {
+		return text
+	}
 	if err != nil {
 		return strings.ToValidUTF8(string(b), "\uFFFD")
 	}
 	return string(out)
+}
+
+// eastern are charsets of two bytes. The statistics need more text than a
+// subject or a file name has.
+var eastern = []encoding.Encoding{japanese.ShiftJIS, japanese.EUCJP, simplifiedchinese.GBK, traditionalchinese.Big5, korean.EUCKR}
+
+// guessEastern decodes in the charset that gives the most plausible text of
+// East Asia, "" when none gives text without holes.
+func guessEastern(b []byte) string {
+	best, bestScore := "", 0
+	for _, enc := range eastern {
+		out, err := enc.NewDecoder().Bytes(b)
+		if err != nil || bytes.Contains(out, []byte("\uFFFD")) {
+			continue
+		}
+		if score := easternScore(string(out)); score > bestScore {
+			best, bestScore = string(out), score
+		}
+	}
+	return best
+}
+
+// easternScore: kana and Hangul are sure signs of right decoding, rare
+// characters and half-width katakana of wrong one.
+func easternScore(s string) int {
+	score := 0
+	for _, r := range s {
+		switch {
+		case r < 0x80:
+		case r >= 0x3040 && r <= 0x30ff:
+			score += 4
+		case r >= 0x4e00 && r <= 0x9fff, r >= 0xac00 && r <= 0xd7a3:
+			score += 3
+		case r >= 0x3000 && r <= 0x303f, r >= 0xff01 && r <= 0xff5e:
+			score++
+		default:
+			score -= 2
+		}
+	}
+	return score
 }
 
 // guessSample is a stretch around the first byte that is not ASCII.

@@ -197,8 +197,12 @@ func (d *deriver) collect(n *Node, contentType string, c context) {
 // uuencoded files out.
 func (d *deriver) decodeText(n *Node, contentType string) string {
 	ct, encoding := n.ContentType(), n.TransferEncoding()
-	body := decodeBytes(n.data, encoding)
 	d.noteEncoding(n.data, encoding)
+	data, footer := n.data, []byte(nil)
+	if encoding == "base64" {
+		data, footer = cutFooter(data)
+	}
+	body := append(decodeBytes(data, encoding), footer...)
 	if contentType == "text/plain" && bytes.Contains(body, []byte("begin")) {
 		if files := findUU(body); len(files) > 0 {
 			d.uu = append(d.uu, foundUU{n, body, files})

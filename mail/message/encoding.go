@@ -68,6 +68,12 @@ func base64Defects(b []byte) (dirty, cut bool) {
 	return dirty, n%4 != 0
 }
 
+// lastLine is the last line that is not empty, if it has some usual length.
+func lastLine(b []byte) []byte {
+	b = bytes.TrimRight(b[max(0, len(b)-1000):], "\r\n\t ")
+	return b[bytes.LastIndexByte(b, '\n')+1:]
+}
+
 // dirtyQP reports what RFC 2045 6.7 forbids in quoted-printable: raw 8-bit
 // bytes, and = that begins neither an escape nor a soft line break.
 func dirtyQP(b []byte) bool {
@@ -90,4 +96,39 @@ func dirtyQP(b []byte) bool {
 		}
 	}
 	return false
+}
+
+// cutFooter parts base64 text from plain text behind it: mailing lists add
+// their footer without looking at the encoding. It begins at a blank line after
+// which something stands that is no base64.
+func cutFooter(b []byte) (encoded, footer []byte) {
+	blank, n := -1, 0
+	for at := 0; at < len(b); {
+		line, next := lineAt(b, at)
+		line = bytes.TrimSpace(line)
+		switch {
+		case len(line) == 0:
+			if blank < 0 && n > 0 && n%4 == 0 {
+				blank = at
+			}
+		case !isStrictBase64(line):
+			if blank < 0 {
+				return b, nil // dirt in the middle: skipped when decoding
+			}
+			return b[:blank], b[blank:]
+		default:
+			n += len(line)
+		}
+		at = next
+	}
+	return b, nil
+}
+
+func isStrictBase64(line []byte) bool {
+	for _, c := range line {
+		if c != '=' && (base64Value(c) == 0xff || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return true
 }

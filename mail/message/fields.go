@@ -51,6 +51,49 @@ func (d *deriver) fields() {
 	case len(m.From) == 0:
 		d.defects.add(defectNoFrom)
 	}
+	d.noteDeceit()
+}
+
+// noteDeceit records what makes a reader take the message for another's.
+func (d *deriver) noteDeceit() {
+	m := d.m
+	if hasWord(m.Subject) {
+		d.defects.add(defectEncodedWord)
+	}
+	turned := turnsDirection(m.Subject)
+	for _, a := range m.From {
+		turned = turned || turnsDirection(a.Name)
+		if otherAddress(a) {
+			d.defects.add(defectNameIsAddress)
+		}
+	}
+	if turned {
+		d.defects.add(defectDirection)
+	}
+}
+
+// hasWord: an encoded word is left that could not be read.
+func hasWord(s string) bool {
+	i := strings.Index(s, "=?")
+	return i >= 0 && strings.Count(s[i:], "?") >= 3
+}
+
+// turnsDirection: right-to-left text needs no override characters.
+func turnsDirection(s string) bool { return strings.ContainsAny(s, "\u202d\u202e") }
+
+// otherAddress: the name shows an address that is not the sender's.
+func otherAddress(a Address) bool {
+	for word := range strings.FieldsSeq(a.Name) {
+		word = strings.Trim(word, `"'<>()[],;`)
+		at := strings.LastIndexByte(word, '@')
+		if at <= 0 || !strings.Contains(word[at:], ".") {
+			continue
+		}
+		if !strings.EqualFold(word, a.Address) {
+			return true
+		}
+	}
+	return false
 }
 
 // lastNonEmpty is the last value of a repeated field that is not blank.

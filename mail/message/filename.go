@@ -19,7 +19,8 @@ func (n *Node) rawFilename() string {
 		if name := d.Param("filename"); strings.TrimSpace(name) != "" {
 			return name
 		}
-		if name := d.Param("name"); strings.TrimSpace(name) != "" {
+		// RFC 7578 4.2: the name of a form's field is none of a file.
+		if name := d.Param("name"); strings.TrimSpace(name) != "" && d.Type != "form-data" {
 			return name
 		}
 	}

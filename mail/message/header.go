@@ -1,6 +1,9 @@
 package message
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // Get gives a text value, the last one of several; "" when there is none or
 // it is not a text. The key is in lower case.
@@ -60,8 +63,12 @@ var defaultContentType = &ContentValue{Value: "text/plain", Type: "text", Subtyp
 func (p *parser) analyse(n *Node, fallback string) {
 	index := make(map[string]int, len(n.Header))
 	parsed := make(ParsedHeader, 0, len(n.Header)+1)
-	for _, line := range n.Header {
+	for i, line := range n.Header {
 		name, value, _ := splitField(line)
+		if i == 0 && strings.HasPrefix(name, byteOrderMark) {
+			name = name[len(byteOrderMark):] // an editor's mark before the first field
+			p.defects.add(defectDirt)
+		}
 		if !isKey(name) {
 			continue
 		}
@@ -71,6 +78,9 @@ func (p *parser) analyse(n *Node, fallback string) {
 			at = len(parsed)
 			index[key] = at
 			parsed = append(parsed, ParsedField{Key: key})
+		}
+		if seen && isUnique(key) {
+			p.noteRepeated(key)
 		}
 		parsed[at].Value = p.merge(parsed[at].Value, key, p.headerText(unfold(value)))
 	}
@@ -89,6 +99,27 @@ func (p *parser) analyse(n *Node, fallback string) {
 		}
 	}
 	n.Parsed = parsed
+}
+
+const byteOrderMark = "\xef\xbb\xbf"
+
+// isUnique: RFC 5322 3.6 and 2045 allow these once. Several From fields have a
+// defect of their own.
+func isUnique(key string) bool {
+	switch key {
+	case "date", "sender", "reply-to", "to", "cc", "bcc", "message-id", "in-reply-to", "references", "subject", "content-type",
+		"content-transfer-encoding", "content-disposition", "content-id", "mime-version":
+		return true
+	}
+	return false
+}
+
+func (p *parser) noteRepeated(key string) {
+	if key == "content-type" {
+		p.defects.add(defectManyTypes)
+		return
+	}
+	p.defects.add(defectRepeated)
 }
 
 // merge adds one more value to those of a key.
@@ -123,6 +154,9 @@ func (p *parser) finish(f *ParsedField) {
 	}
 	s, _ := f.Value.(string)
 	v := parseContentValue(s)
+	if len(v.Params) >= maxParams {
+		p.defects.add(defectParams)
+	}
 	if f.Key == "content-type" {
 		if s == "" {
 			f.Value = nil

@@ -85,7 +85,11 @@ func (b *blockReader) isField(line []byte, next int) bool {
 		return false
 	}
 	after, _ := b.p.line(next)
-	return looksLikeField(after)
+	if !looksLikeField(after) {
+		return false
+	}
+	b.p.defects.add(defectDirt)
+	return true
 }
 
 // lines makes the strings, all from one copy of the block.

@@ -59,7 +59,11 @@ func (d *deriver) listUU(n *Node, text []byte, files []uuFile) {
 			d.defects.add(defectUuencode)
 		}
 		data := f.decode(text)
-		d.addInside(container, i, decodeFilename(f.name), Attachment{ContentType: guessType(data), Size: int64(len(data))})
+		kind := guessType(data)
+		if kind == "text/plain" || kind == "application/octet-stream" {
+			kind = "" // the name may say more
+		}
+		d.addInside(container, i, decodeFilename(f.name), Attachment{ContentType: kind, Size: int64(len(data))})
 	}
 }
 

@@ -212,6 +212,9 @@ func (s *Store) Attachment(ctx context.Context, user, mailbox mail.ID, uid mail.
 	if err != nil {
 		return AttachmentContent{}, err
 	}
+	if message.IsInside(id) {
+		return s.insideAttachment(ctx, d, id)
+	}
 	hash, ok := d.hashes[id]
 	if !ok {
 		return AttachmentContent{}, &mail.Error{Code: mail.CodeNotFound, Op: op, Err: errPart}
@@ -239,6 +242,27 @@ func (s *Store) Attachment(ctx context.Context, user, mailbox mail.ID, uid mail.
 		}
 	}
 	return out, nil
+}
+
+// insideAttachment opens a file that lies inside a part, in TNEF or uuencode.
+func (s *Store) insideAttachment(ctx context.Context, d *detailRecord, id string) (AttachmentContent, error) {
+	const op = "open file inside a part"
+	for i := range d.Row.Attachments {
+		if d.Row.Attachments[i].ID != id {
+			continue
+		}
+		r, err := message.OpenInside(d.tree, s.opener(ctx, d), id)
+		if errors.Is(err, message.ErrSection) {
+			break
+		}
+		if err != nil {
+			return AttachmentContent{}, fail(op, err)
+		}
+		out := AttachmentContent{Attachment: d.Row.Attachments[i].attachment(), Decoded: r}
+		out.DecodedSize = -1 // the list has it, but a broken file may give less
+		return out, nil
+	}
+	return AttachmentContent{}, &mail.Error{Code: mail.CodeNotFound, Op: op, Err: errPart}
 }
 
 // identity reports encodings that leave the content as it is (RFC 2045 6.2).

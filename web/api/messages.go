@@ -34,7 +34,7 @@ func paramsOf(ct *message.ContentValue) map[string]string {
 	return out
 }
 
-var attachmentPattern = regexp.MustCompile(`^ATT\d+$`)
+var attachmentPattern = regexp.MustCompile(`^(ATT\d+|(ATT\d+|P[\d.]+)-\d+)$`)
 
 // messages is GET …/messages.
 func (s *server) messages(c echo.Context) error {
@@ -304,7 +304,7 @@ func (s *server) attachment(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	id := strings.ToUpper(p.text("attachment", true, 32))
+	id := strings.ToUpper(p.text("attachment", true, 256))
 	if !attachmentPattern.MatchString(id) {
 		p.blame("attachment", "with value %q fails to match the required pattern: /^ATT\\d+$/i", id)
 	}
