@@ -1,7 +1,7 @@
 # Eider: `make run` starts it, `make test` proves it, `make check` is what CI runs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-race check fmt fmt-check lint generate generate-check tools deps bench crash fuzz screenshots
+.PHONY: help run build test test-race check fmt fmt-check lint generate generate-check tools deps bench crash fuzz screenshots conformance
 
 GOLANGCI := bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
@@ -61,6 +61,9 @@ bench: ## figures: pages, deliveries, weight, memory
 
 crash: ## kill -9 during deliveries, 200 rounds
 	EIDER_TEST_CRASH_ROUNDS=200 go test -count=1 -timeout 60m ./test/crash
+
+conformance: ## golden messages compared with WildDuck's own parser; skips where npm is away
+	test/conformance/wildduck
 
 fuzz: ## a minute for each fuzz target
 	test/fuzz 60s

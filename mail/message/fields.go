@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 )
 
@@ -57,7 +58,7 @@ func (d *deriver) fields() {
 // noteDeceit records what makes a reader take the message for another's.
 func (d *deriver) noteDeceit() {
 	m := d.m
-	if hasWord(m.Subject) {
+	if badWord(m.Root.Parsed.lastNonEmpty("subject")) {
 		d.defects.add(defectEncodedWord)
 	}
 	turned := turnsDirection(m.Subject)
@@ -72,24 +73,39 @@ func (d *deriver) noteDeceit() {
 	}
 }
 
-// hasWord: an encoded word is left that could not be read.
-func hasWord(s string) bool {
-	i := strings.Index(s, "=?")
-	return i >= 0 && strings.Count(s[i:], "?") >= 3
+// badWord: the value has what looks like an encoded word and is none.
+func badWord(s string) bool {
+	for {
+		i := strings.Index(s, "=?")
+		if i < 0 {
+			return false
+		}
+		s = s[i:]
+		if _, n := cutWord(s); n > 0 {
+			s = s[n:]
+			continue
+		}
+		charset, rest, ok := strings.Cut(s[2:], "?")
+		if ok && isToken(charset) && len(rest) > 1 && rest[1] == '?' {
+			return true
+		}
+		s = s[2:]
+	}
 }
 
 // turnsDirection: right-to-left text needs no override characters.
 func turnsDirection(s string) bool { return strings.ContainsAny(s, "\u202d\u202e") }
 
+var addressInName = regexp.MustCompile(`^[^@\s]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}$`)
+
 // otherAddress: the name shows an address that is not the sender's.
 func otherAddress(a Address) bool {
+	if strings.IndexByte(a.Name, '@') < 0 {
+		return false
+	}
 	for word := range strings.FieldsSeq(a.Name) {
 		word = strings.Trim(word, `"'<>()[],;`)
-		at := strings.LastIndexByte(word, '@')
-		if at <= 0 || !strings.Contains(word[at:], ".") {
-			continue
-		}
-		if !strings.EqualFold(word, a.Address) {
+		if addressInName.MatchString(word) && !strings.EqualFold(word, a.Address) {
 			return true
 		}
 	}

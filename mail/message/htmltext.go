@@ -81,7 +81,7 @@ func (r *textRenderer) finish() string {
 // isSkipped: elements without readable text.
 func isSkipped(a atom.Atom) bool {
 	switch a {
-	case atom.Script, atom.Style, atom.Head, atom.Title, atom.Template, atom.Noscript, atom.Iframe, atom.Object, atom.Svg,
+	case atom.Script, atom.Style, atom.Head, atom.Title, atom.Template, atom.Iframe, atom.Object, atom.Svg,
 		atom.Math, atom.Select, atom.Textarea, atom.Audio, atom.Video, atom.Canvas:
 		return true
 	}
@@ -109,7 +109,7 @@ func (r *textRenderer) start(z *html.Tokenizer, closed bool) {
 		}
 		return
 	}
-	var a attributes
+	a := attributes{start: 1}
 	if hasAttr {
 		a.read(z)
 	}
@@ -133,7 +133,7 @@ func (r *textRenderer) open(name atom.Atom, a *attributes) {
 		r.pushList(0)
 	case atom.Ol:
 		r.block(1)
-		r.pushList(1)
+		r.pushList(a.start)
 	case atom.Li:
 		r.block(1)
 		r.item()
@@ -336,6 +336,8 @@ func lastByte(b *strings.Builder) string {
 type attributes struct {
 	href, alt string
 	hidden    bool
+	// start is the first number of a list.
+	start int
 }
 
 func (a *attributes) read(z *html.Tokenizer) {
@@ -349,6 +351,10 @@ func (a *attributes) read(z *html.Tokenizer) {
 			a.alt = string(value)
 		case "hidden":
 			a.hidden = true
+		case "start":
+			if n, err := strconv.Atoi(string(value)); err == nil && n > 0 && n < 1e6 {
+				a.start = n
+			}
 		case "style":
 			a.hidden = a.hidden || hidesElement(string(value))
 		}

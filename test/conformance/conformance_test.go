@@ -34,7 +34,7 @@ func TestWildDuck(t *testing.T) {
 		t.Skip("WildDuck's package is not here; `make conformance` fetches it")
 	}
 	files, err := filepath.Glob(filepath.Join(messages, "*.eml"))
-	if err != nil || len(files) < 60 {
+	if err != nil || len(files) < 200 {
 		t.Fatalf("%d golden messages, %v", len(files), err)
 	}
 	theirs := runTheirs(t, root, files)
@@ -143,12 +143,17 @@ func compare(t *testing.T, name string, want, got map[string]string, listed map[
 			found[field] = fmt.Sprintf("%s\n  WildDuck %s\n  Eider    %s", key, orNone(want, key), orNone(got, key))
 		}
 	}
+	var unlisted []string
 	for _, field := range slices.Sorted(maps.Keys(found)) {
 		if d := listed[name+" "+field]; d != nil {
 			d.seen = true
 			continue
 		}
+		unlisted = append(unlisted, field)
 		t.Errorf("%s: %s differs and is not listed in %s: %s", name, field, differences, found[field])
+	}
+	if len(unlisted) > 0 {
+		t.Logf("line for %s: %s: %s = ?", differences, name, strings.Join(unlisted, " "))
 	}
 }
 
