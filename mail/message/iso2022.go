@@ -36,11 +36,27 @@ var isoEscapes = []struct {
 	// shifted: the set is used after SO, not at once.
 	shifted bool
 }{
-	{"$(D", setJIS0212, false}, {"$(C", setKSC5601, false}, {"$(A", setGB2312, false}, {"$(B", setJIS0208, false}, {"$(@", setJIS0208, false},
-	{"$(O", setJIS0208, false}, {"$(Q", setJIS0208, false}, {"$(P", setUnknown, false},
-	{"$)A", setGB2312, true}, {"$)C", setKSC5601, true}, {"$)E", setUnknown, true}, {"$)G", setUnknown, true},
-	{"$*H", setUnknown, true}, {"$B", setJIS0208, false}, {"$@", setJIS0208, false}, {"$A", setGB2312, false},
-	{"(B", setASCII, false}, {"(J", setASCII, false}, {"(H", setASCII, false}, {"(I", setKatakana, false}, {")I", setKatakana, true},
+	{"$(D", setJIS0212, false},
+	{"$(C", setKSC5601, false},
+	{"$(A", setGB2312, false},
+	{"$(B", setJIS0208, false},
+	{"$(@", setJIS0208, false},
+	{"$(O", setJIS0208, false},
+	{"$(Q", setJIS0208, false},
+	{"$(P", setUnknown, false},
+	{"$)A", setGB2312, true},
+	{"$)C", setKSC5601, true},
+	{"$)E", setUnknown, true},
+	{"$)G", setUnknown, true},
+	{"$*H", setUnknown, true},
+	{"$B", setJIS0208, false},
+	{"$@", setJIS0208, false},
+	{"$A", setGB2312, false},
+	{"(B", setASCII, false},
+	{"(J", setASCII, false},
+	{"(H", setASCII, false},
+	{"(I", setKatakana, false},
+	{")I", setKatakana, true},
 }
 
 // isISO2022 reports a charset in which escapes choose the characters.
@@ -80,14 +96,14 @@ func decodeISO2022(b []byte) string {
 	s := string(b)
 	d.out.Grow(len(s) + len(s)/2)
 	for s != "" {
-		switch c := s[0]; {
-		case c == 0x1b:
+		switch c := s[0]; c {
+		case 0x1b:
 			s = d.escape(s)
-		case c == 0x0e:
+		case 0x0e:
 			d.shiftOut, s = true, s[1:]
-		case c == 0x0f:
+		case 0x0f:
 			d.shiftOut, s = false, s[1:]
-		case c == '\n' || c == '\r':
+		case '\n', '\r':
 			// RFC 1468: a line begins in ASCII; designations for SO last (RFC 1557).
 			d.set, d.shiftOut = setASCII, false
 			d.out.WriteByte(c)
@@ -148,7 +164,7 @@ func (d *iso2022) run(s string) {
 		}
 	case setASCII:
 		d.ascii(s)
-	default:
+	case setJIS0208, setJIS0212, setGB2312, setKSC5601, setUnknown:
 		d.doubles(set, s)
 	}
 }
@@ -189,7 +205,7 @@ func (d *iso2022) doubles(set isoSet, s string) {
 		d.decode(simplifiedchinese.GBK, buf)
 	case setKSC5601:
 		d.decode(korean.EUCKR, buf)
-	default:
+	case setASCII, setKatakana, setUnknown:
 		d.out.WriteString(strings.Repeat("\uFFFD", len(buf)/2))
 	}
 }

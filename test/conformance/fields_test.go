@@ -6,6 +6,7 @@ import (
 	"html"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -239,7 +240,7 @@ func treeFields(out map[string]string, path string, v any) {
 			for i, c := range children {
 				treeFields(out, fmt.Sprintf("%s.%d", path, i+1), c)
 			}
-			out[path+"/children"] = fmt.Sprint(len(children))
+			out[path+"/children"] = strconv.Itoa(len(children))
 		case "message":
 			treeFields(out, path+".message", v)
 		case "parsedHeader":

@@ -29,7 +29,7 @@ func (b *builder) u32(v uint32) { _ = binary.Write(b, binary.LittleEndian, v) }
 func (b *builder) attribute(level byte, id uint32, data []byte) {
 	b.WriteByte(level)
 	b.u32(id)
-	b.u32(uint32(len(data))) //nolint:gosec // test data is small
+	b.u32(uint32(len(data)))
 	b.Write(data)
 	var sum uint16
 	for _, c := range data {
@@ -61,7 +61,7 @@ func property(kind, id uint16, value []byte) []byte {
 		return b.Bytes()
 	}
 	b.u32(1)
-	b.u32(uint32(len(value))) //nolint:gosec // test data is small
+	b.u32(uint32(len(value)))
 	b.Write(value)
 	for b.Len()%4 != 0 {
 		b.WriteByte(0)
@@ -71,7 +71,7 @@ func property(kind, id uint16, value []byte) []byte {
 
 func properties(list ...[]byte) []byte {
 	b := &builder{}
-	b.u32(uint32(len(list))) //nolint:gosec // test data is small
+	b.u32(uint32(len(list)))
 	for _, p := range list {
 		b.Write(p)
 	}
