@@ -1,9 +1,7 @@
 package message
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"strings"
@@ -55,7 +53,7 @@ func (n *Node) contentID() string {
 func (d *deriver) moveOut(n *Node, contentType string, related, listed bool) {
 	d.stored = append(d.stored, n)
 	n.AttachmentID = fmt.Sprintf("ATT%05d", len(d.stored))
-	n.hash = sha256.Sum256(n.data)
+	n.hash = d.digest(n)
 	n.Body = nil
 	cid := n.contentID()
 	if cid != "" {
@@ -91,7 +89,7 @@ func (d *deriver) moveOut(n *Node, contentType string, related, listed bool) {
 		d.defects.add(defectEncoding)
 	}
 	if a.TransferEncoding == "base64" {
-		d.noteBase64(lastLine(n.data)) // all of it would cost more than the rest of the analysis
+		d.noteBase64(lastLine(n.tail(1000))) // all of it would cost more than the rest of the analysis
 	}
 	if isTNEF(n, contentType) {
 		d.listTNEF(n)
@@ -104,69 +102,18 @@ func decodedSize(size int64) int64 {
 	return (chars*3 + 3) / 4
 }
 
-// Blobs gives every part that moves to attachment storage, in the order of
-// their numbers. Base64 is decoded where EncodeBlob restores it exactly.
-func (m *Message) Blobs() []Blob {
-	blobs := make([]Blob, 0, len(m.stored))
-	for _, n := range m.stored {
-		b := Blob{
-			ID: n.AttachmentID, Hash: n.hash, ContentType: n.mediaType(), TransferEncoding: n.TransferEncoding(),
-			EncodedSize: n.Size, Data: n.data,
-		}
-		if b.TransferEncoding == "base64" {
-			b.decode()
-		}
-		sum := sha256.Sum256(b.Data)
-		b.FileContentHash = base64.StdEncoding.EncodeToString(sum[:])
-		blobs = append(blobs, b)
+// digest is the SHA-256 of a node's body.
+func (d *deriver) digest(n *Node) (sum [32]byte) {
+	if n.text.file == nil {
+		return sha256.Sum256(n.start(int(n.Size)))
 	}
-	return blobs
-}
-
-// Opener serves the stored parts of a message that is in memory.
-func (m *Message) Opener() Opener {
-	return func(id string) (io.ReadCloser, error) {
-		for _, n := range m.stored {
-			if n.AttachmentID == id {
-				return io.NopCloser(bytes.NewReader(n.data)), nil
-			}
-		}
-		return nil, ErrCorrupt
+	h := sha256.New()
+	if d.buf == nil {
+		d.buf = make([]byte, 32<<10)
 	}
-}
-
-// maxLineLen: RFC 5321 4.5.3.1.6 allows 998 characters in a line.
-const maxLineLen = 998
-
-// decode replaces base64 text by what it stands for, if every line but the
-// last has one length, with CRLF between them, and nothing else is there.
-func (b *Blob) decode() {
-	text := b.Data
-	lineLen := bytes.Index(text, crlf)
-	if lineLen < 0 {
-		if lineLen = len(text); lineLen < 76 {
-			lineLen = 76
-		}
+	if _, err := io.CopyBuffer(onlyWriter{h}, onlyReader{n.reader()}, d.buf); err != nil {
+		n.text.fail(err)
 	}
-	if lineLen > maxLineLen || lineLen < 4 || lineLen%4 != 0 {
-		return
-	}
-	out := make([]byte, 0, len(text)/4*3)
-	for at := 0; at < len(text); {
-		line := text[at:min(len(text), at+lineLen)]
-		at += len(line)
-		last := at == len(text)
-		if !last && (at+2 >= len(text) || text[at] != '\r' || text[at+1] != '\n') {
-			return
-		}
-		at += 2
-		from := len(out)
-		out = append(out, make([]byte, base64.StdEncoding.DecodedLen(len(line)))...)
-		n, err := base64.StdEncoding.Strict().Decode(out[from:], line)
-		if err != nil || !last && n != lineLen/4*3 || bytes.ContainsAny(line, "\r\n") {
-			return
-		}
-		out = out[:from+n]
-	}
-	b.Data, b.Decoded, b.LineLen = out, true, lineLen
+	h.Sum(sum[:0])
+	return sum
 }

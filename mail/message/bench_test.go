@@ -72,7 +72,15 @@ func BenchmarkBlobs(b *testing.B) {
 	b.SetBytes(m.Size)
 	b.ReportAllocs()
 	for b.Loop() {
-		m.Blobs()
+		for _, blob := range m.Blobs() {
+			c, err := blob.Content()
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, c.Reader); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 }
 

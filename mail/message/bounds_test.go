@@ -81,6 +81,7 @@ func TestBombs(t *testing.T) {
 			if got := rebuilt(t, m); !bytes.Equal(got, raw) {
 				t.Errorf("not rebuilt; defects %q", m.Defects)
 			}
+			sameInFile(t, raw, m)
 			if len(m.Patch) > maxPatch {
 				t.Errorf("patch of %d bytes", len(m.Patch))
 			}

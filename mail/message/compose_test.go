@@ -80,9 +80,8 @@ func TestBuildWhole(t *testing.T) {
 	if diff := cmp.Diff([]string{"图.png", "Отчёт за второй квартал две тысячи двадцать шестого года.pdf"}, names); diff != "" {
 		t.Error(diff)
 	}
-	blobs := m.Blobs()
-	if !bytes.Equal(blobs[1].Data, pdf) || !blobs[1].Decoded {
-		t.Errorf("attachment %+v", blobs[1])
+	if data, c := blobData(t, &m.Blobs()[1]); !bytes.Equal(data, pdf) || !c.Decoded {
+		t.Errorf("attachment %+v", c)
 	}
 	if got := m.Root.Children[0].ContentType().FullType() + " " + m.Root.Children[0].Children[1].ContentType().FullType(); got != "multipart/alternative multipart/related" {
 		t.Error(got)

@@ -7,51 +7,56 @@ import (
 	"strings"
 )
 
-// Parse analyses a message. It never fails: what cannot be understood is kept
-// as bytes and named in Defects. raw is kept by reference and must not change
-// while the message is in use. The cost is linear in len(raw).
+// Parse analyses a message in memory. It never fails: what cannot be understood
+// is kept as bytes and named in Defects. raw is kept by reference and must not
+// change while the message is in use. The cost is linear in len(raw).
 func Parse(raw []byte) *Message {
-	m := &Message{Size: int64(len(raw))}
-	text, ends := normalise(raw)
-	root, found := parseTree(text)
-	patchData, ok := makePatch(text, root, ends)
-	if !ok {
-		root, patchData = flatTree(raw)
+	m, _ := ParseSource(BytesSource(raw)) // memory does not fail
+	return m
+}
+
+// ParseSource is Parse for a message that need not be in memory. Of one in a
+// file it holds a window, and at the end what goes into the database: text,
+// headers and structure, which the limits bound. The source is read again when
+// the parts are stored and must stay open until then. Errors are those of the
+// source.
+func ParseSource(src *Source) (*Message, error) {
+	m := &Message{Size: src.size}
+	var found defects
+	t, ends, err := src.normalise(&found)
+	if err != nil {
+		return nil, err
+	}
+	ok := ends.size() <= maxPatch
+	if ok {
+		m.Root = parseTree(t, &found)
+		m.Patch, ok = makePatch(t, m.Root, ends)
+	}
+	if !ok && t.err == nil {
+		t = src.text()
+		m.Root, m.Patch = flatTree(t)
 		found.add(defectGivenUp)
 	}
-	m.Root, m.Patch = root, patchData
-	noteBytes(raw, ends, &found)
+	if t.err != nil {
+		return nil, t.err
+	}
 	d := deriver{m: m, defects: found}
 	d.fields()
 	d.run()
 	m.Defects = d.defects
-	return m
-}
-
-// noteBytes records odd line ends and NULs.
-func noteBytes(raw []byte, ends *lineEnds, found *defects) {
-	if !ends.plain() && !ends.cr {
-		found.add(defectLineEnds)
-	}
-	cr, nul := oddBytes(raw)
-	if cr {
-		found.add(defectBareCR)
-	}
-	if nul {
-		found.add(defectNUL)
-	}
+	return m, t.err
 }
 
 // flatTree is the tree of a message whose structure was given up: its header,
 // if that is an ordinary one, and everything else as one body, byte for byte.
-func flatTree(raw []byte) (*Node, []byte) {
-	p := &parser{raw: raw}
-	n := &Node{at: place{delim: -1, close: -1}, flat: true}
+func flatTree(t *text) (*Node, []byte) {
+	p := &parser{text: t}
+	n := &Node{text: t, at: place{delim: -1, close: -1}, flat: true}
 	p.header(n)
 	p.analyse(n, "")
-	n.at.body, n.at.end = p.pos, len(raw)
+	n.at.body, n.at.end = p.pos, t.size
 	p.leaf(n)
-	if exact(raw, n, nil) {
+	if exact(t, 0, t.size, n, nil) {
 		return n, nil
 	}
 	// The header is odd as well: it is kept in the body and only analysed. The
@@ -69,6 +74,7 @@ type deriver struct {
 	stored  []*Node
 	cids    map[string]string
 	inline  int64
+	buf     []byte // for reading files
 
 	text, html []string
 	textSize   int
@@ -76,8 +82,9 @@ type deriver struct {
 	htmlIntro string
 	// hint is a charset that the message uses elsewhere.
 	hint string
-	// uu are the texts with uuencoded files.
-	uu []foundUU
+	// uu are the texts with uuencoded files, uuSize the length of them all.
+	uu     []foundUU
+	uuSize int
 }
 
 type foundUU struct {
@@ -112,7 +119,7 @@ func (d *deriver) run() {
 	if m.Text == "" && len(m.HTML) > 0 {
 		var parts []string
 		for _, s := range m.HTML {
-			parts = append(parts, htmlToText(s[:min(len(s), maxHTML)], maxText, true))
+			parts = append(parts, htmlToText(s, maxText, true))
 		}
 		m.Text = strings.TrimSpace(strings.Join(parts, "\n"))
 	}
@@ -123,7 +130,7 @@ func (d *deriver) run() {
 // else from the text.
 func (d *deriver) intro() string {
 	if d.htmlIntro != "" {
-		if s := makeIntro(htmlToText(d.htmlIntro[:min(len(d.htmlIntro), maxHTML)], introSource, false)); s != "" {
+		if s := makeIntro(htmlToText(d.htmlIntro, introSource, false)); s != "" {
 			return s
 		}
 	}
@@ -137,20 +144,20 @@ func (d *deriver) walk(n *Node, c context) {
 	inline := isInlineText(n, contentType)
 	switch {
 	case n.HasBoundary:
-	case inline && len(n.data) > 0 && !n.flat:
+	case inline && n.Size > 0 && !n.flat:
 		d.collect(n, contentType, c)
-	case n.ContentType().Type == "multipart" && len(n.data) > 0 && n == d.m.Root && !n.flat:
+	case n.ContentType().Type == "multipart" && n.Size > 0 && n == d.m.Root && !n.flat:
 		d.collect(n, "text/plain", c) // a multipart without parts: show what is there
 		inline = true
 	}
-	if !n.HasBoundary && len(n.data) > 0 && !d.keep(n, inline) {
+	if !n.HasBoundary && n.Size > 0 && !d.keep(n, inline) {
 		d.moveOut(n, contentType, c.related, !inline)
 	}
-	if n.Message != nil {
+	for n.Message != nil {
 		// The message inside counts as one attachment; the parts in it are
 		// walked (WildDuck's rule). Its own body needs a place of its own too.
 		n = n.Message
-		if !n.HasBoundary && len(n.data) > 0 && !d.keep(n, isInlineText(n, n.mediaType())) {
+		if !n.HasBoundary && n.Size > 0 && !d.keep(n, isInlineText(n, n.mediaType())) {
 			d.moveOut(n, n.mediaType(), c.related, false)
 		}
 	}
@@ -165,12 +172,13 @@ func (d *deriver) keep(n *Node, inline bool) bool {
 		return false
 	}
 	d.inline += n.Size
+	n.Body = n.start(maxInline)
 	return true
 }
 
 // collect decodes an inline text part.
 func (d *deriver) collect(n *Node, contentType string, c context) {
-	if d.textSize > maxText {
+	if d.textSize >= maxText {
 		d.defects.add(defectText)
 		return
 	}
@@ -182,7 +190,7 @@ func (d *deriver) collect(n *Node, contentType string, c context) {
 			d.htmlIntro = text
 		}
 		d.html = append(d.html, text)
-		if !c.alternative && len(text) < maxHTML {
+		if !c.alternative {
 			d.text = append(d.text, htmlToText(text, maxText, true))
 		}
 		return
@@ -197,17 +205,23 @@ func (d *deriver) collect(n *Node, contentType string, c context) {
 // uuencoded files out.
 func (d *deriver) decodeText(n *Node, contentType string) string {
 	ct, encoding := n.ContentType(), n.TransferEncoding()
-	d.noteEncoding(n.data, encoding)
-	data, footer := n.data, []byte(nil)
+	data, footer := n.start(maxEncoded), []byte(nil)
+	d.noteEncoding(data, encoding)
+	cut := int64(len(data)) < n.Size
 	if encoding == "base64" {
 		data, footer = cutFooter(data)
 	}
 	body := append(decodeBytes(data, encoding), footer...)
 	if contentType == "text/plain" && bytes.Contains(body, []byte("begin")) {
-		if files := findUU(body); len(files) > 0 {
+		if files := findUU(body); len(files) > 0 && d.uuSize+len(body) <= maxEncoded {
+			d.uuSize += len(body)
 			d.uu = append(d.uu, foundUU{n, body, files})
 			body = cutUU(body, files)
 		}
+	}
+	if room := maxText - d.textSize; cut || len(body) > room {
+		body = cutLines(body, room)
+		d.defects.add(defectText)
 	}
 	text := d.decodeCharset(body, contentType, DecodeHeader(ct.Param("charset")))
 	if strings.IndexByte(text, 0) >= 0 {
@@ -276,6 +290,19 @@ func (d *deriver) noteBase64(body []byte) {
 	if cut {
 		d.defects.add(defectBase64Cut)
 	}
+}
+
+// cutLines cuts text to a length, at the end of a line when one is near, since
+// the charset is not known yet.
+func cutLines(b []byte, most int) []byte {
+	if len(b) <= most {
+		return b
+	}
+	b = b[:most]
+	if i := bytes.LastIndexByte(b, '\n'); i >= most-most/16 {
+		b = b[:i+1]
+	}
+	return b
 }
 
 var cidLink = regexp.MustCompile(`\bcid:([^\s"'<>)]+)`)

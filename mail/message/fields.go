@@ -1,25 +1,9 @@
 package message
 
 import (
-	"bytes"
 	"regexp"
 	"strings"
 )
-
-// oddBytes looks for a CR without LF and for NUL.
-func oddBytes(raw []byte) (cr, nul bool) {
-	nul = bytes.IndexByte(raw, 0) >= 0
-	for rest := raw; ; {
-		i := bytes.IndexByte(rest, '\r')
-		if i < 0 {
-			return false, nul
-		}
-		if i+1 == len(rest) || rest[i+1] != '\n' {
-			return true, nul
-		}
-		rest = rest[i+2:]
-	}
-}
 
 // fields fills in what comes from the root's header.
 func (d *deriver) fields() {

@@ -8,20 +8,23 @@ import (
 // header reads the header lines at p.pos and leaves p.pos at the body. A
 // delimiter line ends a header as well; then p.hit is set.
 func (p *parser) header(n *Node) {
-	block := blockReader{p: p, first: p.pos}
-	for !block.done {
-		block.next()
+	// A line that is cut off at the end of the block is over the limit.
+	b := blockReader{p: p, first: p.pos, block: p.text.at(p.pos, maxHeader+maxDelimiter)}
+	for !b.done {
+		b.next()
 	}
-	n.at.headerEnd = block.end
-	n.Header = block.lines()
-	p.headerBytes += block.end - block.first
+	n.at.headerEnd = b.first + b.end
+	n.Header = b.lines()
+	p.headerBytes += b.end
 	p.headerLines += len(n.Header)
 }
 
 // blockReader finds the fields of one header.
 type blockReader struct {
 	p     *parser
-	first int // start of the block
+	first int // place of the block in the text
+	block []byte
+	pos   int // place in the block, like all that follow
 	end   int // end of the last line that belongs to it, with its line end
 	// starts are the places where fields begin, ends where their text ends.
 	starts, ends []int
@@ -29,48 +32,49 @@ type blockReader struct {
 }
 
 func (b *blockReader) next() {
-	p := b.p
-	if p.pos >= len(p.raw) {
-		b.stop(p.pos)
+	if b.pos >= len(b.block) {
+		b.stop(b.pos)
 		return
 	}
-	if p.raw[p.pos] == '-' {
-		if hit := p.delimiterAt(p.pos); hit.level != 0 {
-			b.stop(p.pos)
-			p.hit = hit
+	line, next := cutLine(b.block, b.pos)
+	if b.block[b.pos] == '-' {
+		if hit := b.p.delimiter(line, b.first+b.pos, b.first+next); hit.level != 0 {
+			b.stop(b.pos)
+			b.p.hit = hit
 			return
 		}
 	}
-	line, next := p.line(p.pos)
-	if isBlank(line) && next > p.pos+len(line) {
-		b.stop(p.pos)
-		p.pos = next
+	if isBlank(line) && next > b.pos+len(line) {
+		b.stop(next)
 		return
 	}
 	if b.overLimit(next) {
-		p.defects.add(defectHeader)
-		b.stop(p.pos)
+		b.p.defects.add(defectHeader)
+		b.stop(b.pos)
 		return
 	}
 	switch {
 	case len(b.starts) > 0 && isWSP(line[0]):
-		b.ends[len(b.ends)-1] = p.pos + len(line)
+		b.ends[len(b.ends)-1] = b.pos + len(line)
 	case !b.isField(line, next):
-		p.defects.add(defectNoBlank)
-		b.stop(p.pos)
+		b.p.defects.add(defectNoBlank)
+		b.stop(b.pos)
 		return
 	default:
-		b.starts = append(b.starts, p.pos)
-		b.ends = append(b.ends, p.pos+len(line))
+		b.starts = append(b.starts, b.pos)
+		b.ends = append(b.ends, b.pos+len(line))
 	}
-	p.pos = next
+	b.pos = next
 }
 
-func (b *blockReader) stop(end int) { b.done, b.end = true, end }
+// stop ends the header; the body begins at the place.
+func (b *blockReader) stop(body int) {
+	b.done, b.end = true, b.pos
+	b.p.pos = b.first + body
+}
 
 func (b *blockReader) overLimit(next int) bool {
-	size := next - b.first
-	return size > maxHeader || b.p.headerBytes+size > maxHeaders || b.p.headerLines+len(b.starts) >= maxHeaderLines
+	return next > maxHeader || b.p.headerBytes+next > maxHeaders || b.p.headerLines+len(b.starts) >= maxHeaderLines
 }
 
 // isField decides about a line that is neither blank nor a continuation. A
@@ -84,7 +88,7 @@ func (b *blockReader) isField(line []byte, next int) bool {
 	if isWSP(line[0]) {
 		return false
 	}
-	after, _ := b.p.line(next)
+	after, _ := cutLine(b.block, min(next, len(b.block)))
 	if !looksLikeField(after) {
 		return false
 	}
@@ -97,12 +101,26 @@ func (b *blockReader) lines() []string {
 	if len(b.starts) == 0 {
 		return nil
 	}
-	block := string(b.p.raw[b.first:b.end])
+	block := string(b.block[:b.end])
 	out := make([]string, len(b.starts))
 	for i := range out {
-		out[i] = block[b.starts[i]-b.first : b.ends[i]-b.first]
+		out[i] = block[b.starts[i]:b.ends[i]]
 	}
 	return out
+}
+
+// cutLine gives the text of the line at start, and the start of the next.
+func cutLine(block []byte, start int) (line []byte, next int) {
+	rest := block[start:]
+	i := bytes.IndexByte(rest, '\n')
+	if i < 0 {
+		return rest, len(block)
+	}
+	end := i
+	if end > 0 && rest[end-1] == '\r' {
+		end--
+	}
+	return rest[:end], start + i + 1
 }
 
 // isBlank reports an empty line; CRs alone do not fill it.

@@ -33,7 +33,7 @@ func isTNEF(n *Node, contentType string) bool {
 
 // listTNEF lists the files of a part that has just moved out.
 func (d *deriver) listTNEF(n *Node) {
-	r := io.LimitReader(Decode(bytes.NewReader(n.data), n.TransferEncoding()), maxTNEF)
+	r := io.LimitReader(Decode(n.reader(), n.TransferEncoding()), maxTNEF)
 	files, err := tnef.List(bufio.NewReader(r))
 	if err != nil {
 		d.defects.add(defectTNEF)
@@ -183,7 +183,7 @@ func OpenInside(root *Node, open Opener, id string) (io.ReadCloser, error) {
 	source := io.NopCloser(bytes.NewReader(n.Body))
 	if n.AttachmentID != "" {
 		var err error
-		if source, err = open(n.AttachmentID); err != nil {
+		if source, err = open(n.AttachmentID, 0, -1); err != nil {
 			return nil, err
 		}
 	}

@@ -4,8 +4,9 @@ package message
 // with an entry in Defects. Together they keep the tree of the worst message
 // inside one database document of 16 MiB.
 const (
-	// maxDepth is how deep multiparts and messages nest.
-	maxDepth = 100
+	// maxDepth is how deep multiparts and messages nest. Each level takes two of
+	// a database document's 200.
+	maxDepth = 90
 	// maxMessages is how many message/rfc822 are opened inside one another.
 	// Each one's body is stored beside those of its parts, so it is small.
 	maxMessages = 6
@@ -17,11 +18,14 @@ const (
 	// maxHeaderLines counts fields in all parts.
 	maxHeaderLines = 10_000
 	// maxInline is how long an inline text stays in the tree (WildDuck's
-	// rule), maxInlineAll what all of them may come to.
+	// rule), maxInlineAll what all of them may come to; the rest is stored like
+	// an attachment.
 	maxInline    = 300 << 10
-	maxInlineAll = 3 << 20
-	// maxPreamble is how long the text before the first boundary may be.
-	maxPreamble = 64 << 10
+	maxInlineAll = 1 << 20
+	// maxPreamble is how long the text before the first boundary may be,
+	// maxPreambles what all of them may come to.
+	maxPreamble  = 64 << 10
+	maxPreambles = 256 << 10
 	// maxPatch is how long a patch may get before the structure is given up.
 	maxPatch = 512 << 10
 	// maxAddresses is per header field, maxParams per value.
@@ -31,8 +35,8 @@ const (
 	maxBoundary = 512
 	// maxSniffs is how often a boundary is looked for where none is declared.
 	maxSniffs = 4
-	// maxText is how much text is extracted, maxHTML how long a part of HTML
-	// is converted to text (WildDuck's bound).
-	maxText = 4 << 20
-	maxHTML = 2 << 20
+	// maxText is how much text is extracted of all parts, more than the database
+	// keeps; maxEncoded how much of a part is decoded for it.
+	maxText    = 1 << 20
+	maxEncoded = 2 << 20
 )

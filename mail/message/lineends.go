@@ -3,7 +3,10 @@ package message
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
+	"math"
+	"sort"
 )
 
 // Line ends. The tree knows CRLF only (WildDuck normalises bodies, and RFC
@@ -14,73 +17,221 @@ import (
 
 type lineEnds struct {
 	// cr: every line break was a bare CR.
-	cr   bool
-	runs []uint64
+	cr bool
+	// count is the number of runs, runs their lengths as uvarints.
+	count int
+	runs  []byte
 }
 
-func (l *lineEnds) plain() bool { return l == nil || (!l.cr && len(l.runs) == 0) }
+func (l *lineEnds) plain() bool { return l == nil || (!l.cr && l.count == 0) }
+
+// size is about how many bytes of a patch they take.
+func (l *lineEnds) size() int {
+	if l == nil {
+		return 0
+	}
+	return len(l.runs)
+}
 
 var crlf = []byte("\r\n")
 
-// normalise gives raw with CRLF line ends, raw itself when it has no others.
-// A CR that no LF follows stays as it is.
-func normalise(raw []byte) ([]byte, *lineEnds) {
-	first, bare := firstBareLF(raw)
-	if first < 0 {
-		return raw, nil // no LF at all, and no CR
-	}
-	if !bare {
-		if raw[first] == '\n' {
-			return raw, nil
-		}
-		return bytes.ReplaceAll(raw, []byte{'\r'}, crlf), &lineEnds{cr: true}
-	}
-	out := make([]byte, 0, len(raw)+bytes.Count(raw[first:], []byte{'\n'}))
-	ends := &lineEnds{}
-	var run uint64
-	lf := false
-	for pos := 0; pos < len(raw); {
-		i := bytes.IndexByte(raw[pos:], '\n')
-		if i < 0 {
-			out = append(out, raw[pos:]...)
-			break
-		}
-		i += pos
-		isLF := i == 0 || raw[i-1] != '\r'
-		if isLF != lf {
-			ends.runs = append(ends.runs, run)
-			run, lf = 0, isLF
-		}
-		run++
-		out = append(out, raw[pos:i]...)
-		if isLF {
-			out = append(out, '\r')
-		}
-		out = append(out, '\n')
-		pos = i + 1
-	}
-	return out, ends
+// endScan looks at the line ends of a message, portion by portion.
+type endScan struct {
+	ends lineEnds
+	// pos is how many bytes were seen, crs, lfs and bare how many CR, LF, and LF
+	// without CR.
+	pos, crs, lfs, bare int
+	nul                 bool
+	last                byte
+	// run is the length of the current run, lf its kind.
+	run uint64
+	lf  bool
 }
 
-// firstBareLF finds the first LF without a CR (bare true). Without one it
-// gives the place of some LF, else that of the first CR, else -1.
-func firstBareLF(raw []byte) (at int, bare bool) {
-	at = -1
-	for pos := 0; ; {
-		i := bytes.IndexByte(raw[pos:], '\n')
+func (s *endScan) add(b []byte) {
+	s.nul = s.nul || bytes.IndexByte(b, 0) >= 0
+	s.crs += bytes.Count(b, crlf[:1])
+	for at := 0; ; {
+		i := bytes.IndexByte(b[at:], '\n')
 		if i < 0 {
 			break
 		}
-		at = pos + i
-		if at == 0 || raw[at-1] != '\r' {
-			return at, true
+		i += at
+		before := s.last
+		if i > 0 {
+			before = b[i-1]
 		}
-		pos = at + 1
+		s.lineEnd(before != '\r')
+		at = i + 1
 	}
-	if at < 0 {
-		return bytes.IndexByte(raw, '\r'), false
+	if len(b) > 0 {
+		s.pos, s.last = s.pos+len(b), b[len(b)-1]
 	}
-	return at, false
+}
+
+func (s *endScan) lineEnd(bare bool) {
+	s.lfs++
+	if bare {
+		s.bare++
+	}
+	if bare != s.lf {
+		if len(s.ends.runs) <= maxPatch { // more of them are not kept anyway
+			s.ends.runs = binary.AppendUvarint(s.ends.runs, s.run)
+			s.ends.count++
+		}
+		s.run, s.lf = 0, bare
+	}
+	s.run++
+}
+
+// result gives the line ends, nil for a message with CRLF only. bareCR says
+// that there is a CR that no LF follows.
+func (s *endScan) result() (ends *lineEnds, bareCR bool) {
+	switch {
+	case s.lfs == 0 && s.crs > 0:
+		return &lineEnds{cr: true}, true
+	case s.bare > 0:
+		ends = &s.ends
+	}
+	return ends, s.crs > s.lfs-s.bare
+}
+
+// normalise gives the text with CRLF line ends, the source itself when it has
+// no others. A CR that no LF follows stays as it is.
+func (s *Source) normalise(found *defects) (*text, *lineEnds, error) {
+	t := s.text()
+	var scan endScan
+	marks, err := scan.all(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	ends, bareCR := scan.result()
+	noteBytes(ends, bareCR, scan.nul, found)
+	switch {
+	case ends == nil || ends.size() > maxPatch:
+	case t.file != nil:
+		c := &crlfFile{src: t.file, size: t.size, cr: ends.cr, marks: marks}
+		t = &text{file: c, size: c.end()}
+	case ends.cr:
+		t = BytesSource(bytes.ReplaceAll(t.mem, []byte{'\r'}, crlf)).text()
+	default:
+		t = BytesSource(appendCRLF(make([]byte, 0, t.size+scan.bare), t.mem, 0)).text()
+	}
+	return t, ends, nil
+}
+
+// all looks at a whole text, at a file portion by portion.
+func (s *endScan) all(t *text) (marks []mark, err error) {
+	if t.file == nil {
+		s.add(t.mem)
+		return nil, nil
+	}
+	b := make([]byte, min(markStep, t.size))
+	for s.pos < t.size {
+		marks = append(marks, mark{bare: s.bare, crs: s.crs})
+		b = b[:min(markStep, t.size-s.pos)]
+		if n, err := t.file.ReadAt(b, int64(s.pos)); n < len(b) {
+			return nil, errors.Join(io.ErrUnexpectedEOF, err)
+		}
+		s.add(b)
+	}
+	return append(marks, mark{bare: s.bare, crs: s.crs}), nil
+}
+
+// noteBytes records odd line ends and NULs.
+func noteBytes(ends *lineEnds, bareCR, nul bool, found *defects) {
+	if !ends.plain() && !ends.cr {
+		found.add(defectLineEnds)
+	}
+	if bareCR {
+		found.add(defectBareCR)
+	}
+	if nul {
+		found.add(defectNUL)
+	}
+}
+
+// appendCRLF writes b with CRLF for each LF; before is the byte in front of b.
+func appendCRLF(dst, b []byte, before byte) []byte {
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			return append(dst, b...)
+		}
+		if i > 0 {
+			before = b[i-1]
+		}
+		dst = append(dst, b[:i]...)
+		if before != '\r' {
+			dst = append(dst, '\r')
+		}
+		dst = append(dst, '\n')
+		before, b = '\n', b[i+1:]
+	}
+	return dst
+}
+
+// crlfFile is a file with other line ends, read as if it had CRLF.
+type crlfFile struct {
+	src  io.ReaderAt
+	size int
+	cr   bool
+	// marks has one for the start of each portion, and one for the end.
+	marks []mark
+}
+
+// mark counts what comes before a place in a file.
+type mark struct{ bare, crs int }
+
+// markStep is the length of a portion.
+const markStep = 64 << 10
+
+// place is where portion number i begins in the text with CRLF.
+func (c *crlfFile) place(i int) int {
+	at := min(i*markStep, c.size)
+	if c.cr {
+		return at + c.marks[i].crs
+	}
+	return at + c.marks[i].bare
+}
+
+func (c *crlfFile) end() int { return c.place(len(c.marks) - 1) }
+
+// ReadAt implements io.ReaderAt.
+func (c *crlfFile) ReadAt(p []byte, off int64) (n int, err error) {
+	at := int(off)
+	i := sort.Search(len(c.marks), func(i int) bool { return c.place(i) > at }) - 1
+	for ; n < len(p) && i >= 0 && i < len(c.marks)-1; i++ {
+		b, err := c.portion(i)
+		if err != nil {
+			return n, err
+		}
+		m := copy(p[n:], b[at-c.place(i):])
+		n, at = n+m, at+m
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// portion reads portion number i and gives it with CRLF.
+func (c *crlfFile) portion(i int) ([]byte, error) {
+	from, to := i*markStep, min((i+1)*markStep, c.size)
+	lead := min(from, 1) // the byte in front says whether an LF is bare
+	b := make([]byte, to-from+lead)
+	if n, err := c.src.ReadAt(b, int64(from-lead)); n < len(b) {
+		return nil, err
+	}
+	before := b[0]
+	if lead == 0 {
+		before = 0
+	}
+	b = b[lead:]
+	if c.cr {
+		return bytes.ReplaceAll(b, []byte{'\r'}, crlf), nil
+	}
+	return appendCRLF(make([]byte, 0, c.place(i+1)-c.place(i)), b, before), nil
 }
 
 func (l *lineEnds) append(b []byte) []byte {
@@ -91,11 +242,8 @@ func (l *lineEnds) append(b []byte) []byte {
 		return append(b, 1)
 	}
 	b = append(b, 2)
-	b = binary.AppendUvarint(b, uint64(len(l.runs)))
-	for _, n := range l.runs {
-		b = binary.AppendUvarint(b, n)
-	}
-	return b
+	b = binary.AppendUvarint(b, uint64(l.count)) //nolint:gosec // not negative
+	return append(b, l.runs...)
 }
 
 func readLineEnds(b []byte) (*lineEnds, []byte, error) {
@@ -113,13 +261,13 @@ func readLineEnds(b []byte) (*lineEnds, []byte, error) {
 	if err != nil || count > uint64(len(b)) {
 		return nil, nil, ErrCorrupt
 	}
-	l := &lineEnds{runs: make([]uint64, count)}
-	for i := range l.runs {
-		if l.runs[i], b, err = uvarint(b); err != nil {
+	rest := b
+	for range count {
+		if _, rest, err = uvarint(rest); err != nil {
 			return nil, nil, err
 		}
 	}
-	return l, b, nil
+	return &lineEnds{count: int(count), runs: b[:len(b)-len(rest)]}, rest, nil //nolint:gosec // at most len(b)
 }
 
 func uvarint(b []byte) (uint64, []byte, error) {
@@ -128,6 +276,49 @@ func uvarint(b []byte) (uint64, []byte, error) {
 		return 0, nil, ErrCorrupt
 	}
 	return v, b[n:], nil
+}
+
+// runReader goes through the runs: left breaks are still to come of the
+// current one, which is one of LF when lf.
+type runReader struct {
+	rest []byte
+	left uint64
+	lf   bool
+	// last: the run goes on to the end.
+	last bool
+}
+
+// reader begins with the break numbered next.
+func (l *lineEnds) reader(next uint64) runReader {
+	r := runReader{rest: l.runs, lf: true}
+	r.turn()
+	for r.left <= next && !r.last {
+		next -= r.left
+		r.turn()
+	}
+	r.left -= next
+	return r
+}
+
+func (r *runReader) turn() {
+	r.lf = !r.lf
+	v, n := binary.Uvarint(r.rest)
+	if r.left, r.last = v, n <= 0; r.last {
+		r.left = math.MaxUint64
+		return
+	}
+	r.rest = r.rest[n:]
+}
+
+// take counts n breaks, all of them in the current run, which is not used up
+// then or is the last.
+func (r *runReader) take(n uint64) {
+	if !r.last {
+		r.left -= n
+	}
+	for r.left == 0 && !r.last {
+		r.turn()
+	}
 }
 
 // short counts how many of the line breaks from the one numbered first up to
@@ -139,69 +330,49 @@ func (l *lineEnds) short(first, last uint64) int64 {
 	if l.cr {
 		return int64(last - first) //nolint:gosec // bounded by a message's size
 	}
-	var total, at uint64
-	for i := 0; at < last; i++ {
-		end := last
-		if i < len(l.runs) && l.runs[i] < last-at {
-			end = at + l.runs[i]
+	var total uint64
+	r := l.reader(first)
+	for first < last {
+		n := min(r.left, last-first)
+		if r.lf {
+			total += n
 		}
-		if i%2 == 1 && end > first {
-			total += end - max(at, first)
-		}
-		at = end
-		if i >= len(l.runs) {
-			break
-		}
+		first += n
+		r.take(n)
 	}
-	return int64(total) // bounded by a message's size
+	return int64(total)
 }
 
 // lineEndReader turns CRLF back into what the message had, beginning with the
 // break numbered next.
 type lineEndReader struct {
-	src  io.Reader
-	ends *lineEnds
-	// run and left say where in ends we are: left breaks of run number run.
-	run  int
-	left uint64
-	buf  []byte
-	in   []byte // unread part of buf
-	err  error
+	src io.Reader
+	cr  bool
+	run runReader
+	buf []byte
+	in  []byte // unread part of buf
+	err error
 }
 
 func newLineEndReader(src io.Reader, ends *lineEnds, next uint64) io.Reader {
 	if ends.plain() {
 		return src
 	}
-	r := &lineEndReader{src: src, ends: ends, buf: make([]byte, 32<<10)}
-	if ends.cr {
-		return r
-	}
-	for r.run < len(ends.runs) && next >= ends.runs[r.run] {
-		next -= ends.runs[r.run]
-		r.run++
-	}
-	if r.run < len(ends.runs) {
-		r.left = ends.runs[r.run] - next
+	r := &lineEndReader{src: src, cr: ends.cr, buf: make([]byte, 32<<10)}
+	if !ends.cr {
+		r.run = ends.reader(next)
 	}
 	return r
 }
 
 // take counts one line break and gives its bytes.
 func (r *lineEndReader) take() []byte {
-	if r.ends.cr {
+	if r.cr {
 		return crlf[:1]
 	}
-	for r.run < len(r.ends.runs) && r.left == 0 {
-		r.run++
-		if r.run < len(r.ends.runs) {
-			r.left = r.ends.runs[r.run]
-		}
-	}
-	if r.run < len(r.ends.runs) {
-		r.left--
-	}
-	if r.run%2 == 1 {
+	lf := r.run.lf
+	r.run.take(1)
+	if lf {
 		return crlf[1:]
 	}
 	return crlf

@@ -165,27 +165,10 @@ type Attachment struct {
 	Hash [32]byte
 }
 
-// Blob is a part that moves out to attachment storage.
-type Blob struct {
-	// ID is ATTnnnnn, Hash the SHA-256 of the encoded body.
-	ID   string
-	Hash [32]byte
-
-	ContentType, TransferEncoding string
-	// EncodedSize is the length of the encoded body in bytes.
-	EncodedSize int64
-	// Decoded: Data is what the base64 text stands for, and EncodeBlob with
-	// LineLen restores the text exactly.
-	Decoded bool
-	LineLen int
-	// Data are the bytes to store.
-	Data []byte
-	// FileContentHash is the base64 SHA-256 of Data.
-	FileContentHash string
-}
-
-// Opener opens the encoded body of a part in attachment storage.
-type Opener func(attachmentID string) (io.ReadCloser, error)
+// Opener opens count bytes of the encoded body of a part in attachment
+// storage from an offset on, or all that follows when count is negative. The
+// part may end before.
+type Opener func(attachmentID string, from, count int64) (io.ReadCloser, error)
 
 // Errors of this package. Callers wrap them into the domain's error.
 var (

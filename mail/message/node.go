@@ -1,5 +1,7 @@
 package message
 
+import "io"
+
 // Node is one part of the MIME tree, with WildDuck's fields. A tree that was
 // read back from the database has the exported fields only; that is all
 // Rebuild, SectionReader, Envelope and BodyStructure need.
@@ -31,9 +33,10 @@ type Node struct {
 	// Message is the tree inside message/rfc822, when the part is not encoded.
 	Message *Node
 
-	at place
-	// data is the body whether it moved out or not; Parse sets it.
-	data []byte
+	// text is what the node was parsed from, and at where it stands there; nil
+	// in a tree from the database.
+	text *text
+	at   place
 	hash [32]byte
 	// flat: the structure was given up; the body is kept as received.
 	flat bool
@@ -46,11 +49,26 @@ type place struct {
 	delim, delimEnd int
 	// header to headerEnd are the header lines with their line ends; body is
 	// the start of the body, end its end, without the line break that belongs
-	// to the next delimiter.
-	header, headerEnd, body, end int
+	// to the next delimiter; own is the end of the node's own body, which for a
+	// multipart is the start of the first delimiter line.
+	header, headerEnd, body, own, end int
 	// close is the start of the closing delimiter line, -1 for none.
 	close, closeEnd int
 }
+
+// start gives up to limit bytes of the own body of a node just parsed, encoded
+// as it is in the message.
+func (n *Node) start(limit int) []byte {
+	return n.text.bytes(n.at.body, min(n.at.own, n.at.body+limit))
+}
+
+// tail gives the last bytes of the own body, at most limit.
+func (n *Node) tail(limit int) []byte {
+	return n.text.bytes(max(n.at.body, n.at.own-limit), n.at.own)
+}
+
+// reader reads the own body of a node just parsed.
+func (n *Node) reader() io.Reader { return n.text.reader(n.at.body, n.at.own) }
 
 // IsMultipart reports a part that has parts.
 func (n *Node) IsMultipart() bool { return n.HasBoundary }

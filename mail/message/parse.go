@@ -9,8 +9,8 @@ import (
 // share one table of boundaries, so that each delimiter line is looked up
 // once whatever the depth.
 type parser struct {
-	raw []byte // CRLF line ends only
-	pos int
+	text *text // CRLF line ends only
+	pos  int
 	// open maps the boundaries in use to their depth in the nesting.
 	open  map[string]int
 	depth int
@@ -18,7 +18,7 @@ type parser struct {
 	hit delimiter
 
 	parts, headerBytes, headerLines int
-	messages, sniffs                int
+	messages, sniffs, preambles     int
 	// stopped: a bound was reached; delimiters are not looked for any more.
 	stopped bool
 	defects defects
@@ -32,10 +32,11 @@ type delimiter struct {
 }
 
 // parseTree reads the MIME tree of a message with CRLF line ends.
-func parseTree(raw []byte) (*Node, defects) {
-	p := &parser{raw: raw}
+func parseTree(t *text, found *defects) *Node {
+	p := &parser{text: t, defects: *found}
 	root := p.node("")
-	return root, p.defects
+	*found = p.defects
+	return root
 }
 
 // node reads one part or message at p.pos up to the next delimiter of an
@@ -44,7 +45,7 @@ func parseTree(raw []byte) (*Node, defects) {
 func (p *parser) node(fallback string) *Node {
 	p.parts++
 	p.hit = delimiter{}
-	n := &Node{at: place{delim: -1, close: -1, header: p.pos}}
+	n := &Node{text: p.text, at: place{delim: -1, close: -1, header: p.pos}}
 	p.header(n)
 	p.analyse(n, fallback)
 	if p.hit.level != 0 {
@@ -57,7 +58,7 @@ func (p *parser) node(fallback string) *Node {
 	switch ct := n.ContentType(); {
 	case p.stopped:
 		p.hit = delimiter{}
-		n.at.end = len(p.raw)
+		n.at.end = p.text.size
 		p.leaf(n)
 	case ct.Type == "multipart":
 		p.multipart(n, ct)
@@ -72,19 +73,27 @@ func (p *parser) node(fallback string) *Node {
 	return n
 }
 
-// leaf fills in the body's fields.
+// leaf fills in the body's fields. A body in memory is the part's at once, one
+// in a file when it is to be kept.
 func (p *parser) leaf(n *Node) {
-	n.data = p.raw[n.at.body:n.at.end:n.at.end]
-	n.Body = n.data
-	n.Size = int64(len(n.data))
-	n.LineCount = bytes.Count(n.data, crlf[1:])
+	n.ownUpTo(n.at.end)
+	if n.text.file == nil {
+		n.Body = n.start(int(n.Size))
+	}
+}
+
+// ownUpTo says where the node's own body ends.
+func (n *Node) ownUpTo(end int) {
+	n.at.own = max(end, n.at.body)
+	n.Size = int64(n.at.own - n.at.body)
+	n.LineCount = n.text.breaks(n.at.body, n.at.own)
 }
 
 // endBefore is where content ends that began at from and was ended by p.hit.
 // RFC 2046 5.1.1: the line break before a delimiter belongs to the delimiter.
 func (p *parser) endBefore(from int) int {
 	if p.hit.level == 0 {
-		return len(p.raw)
+		return p.text.size
 	}
 	return max(from, p.hit.start-2)
 }
@@ -157,10 +166,8 @@ func (p *parser) multipart(n *Node, ct *ContentValue) {
 		return
 	}
 	n.Multipart, n.Boundary, n.HasBoundary = ct.Subtype, boundary, true
-	n.data = p.raw[n.at.body:p.hit.start:p.hit.start]
-	n.Body = n.data
-	n.Size = int64(len(n.data))
-	n.LineCount = bytes.Count(n.data, crlf[1:])
+	n.ownUpTo(p.hit.start)
+	n.Body = n.start(maxPreamble)
 	p.children(n, ct)
 	delete(p.open, boundary)
 }
@@ -176,7 +183,8 @@ func (p *parser) firstDelimiter(n *Node, boundary string) bool {
 	for hit.level == p.depth && hit.closing {
 		hit = p.find(hit.next)
 	}
-	if hit.level == p.depth && hit.start-n.at.body <= maxPreamble {
+	if size := hit.start - n.at.body; hit.level == p.depth && size <= maxPreamble && p.preambles+size <= maxPreambles {
+		p.preambles += size
 		p.hit = hit
 		return true
 	}
@@ -234,25 +242,40 @@ func (p *parser) find(from int) delimiter {
 		return d
 	}
 	for {
-		i := bytes.Index(p.raw[from:], []byte("\n--"))
+		i := p.text.find(lineDashes, from, p.text.size)
 		if i < 0 {
 			return delimiter{}
 		}
-		from += i + 1
+		from = i + 1
 		if d := p.delimiterAt(from); d.level != 0 {
 			return d
 		}
 	}
 }
 
-// delimiterAt looks whether the line at start is a delimiter. RFC 2046 5.1.1
-// allows white space after the boundary.
+var (
+	dashes     = []byte("--")
+	lineDashes = []byte("\n--")
+)
+
+// maxDelimiter is the longest delimiter line: RFC 2046 5.1.1 allows white
+// space after the boundary.
+const maxDelimiter = maxBoundary + 256
+
+// delimiterAt looks whether the line at start is a delimiter.
 func (p *parser) delimiterAt(start int) delimiter {
-	if len(p.open) == 0 || p.stopped || !bytes.HasPrefix(p.raw[start:], []byte("--")) {
+	b := p.text.at(start, maxDelimiter+2)
+	if !bytes.HasPrefix(b, dashes) {
 		return delimiter{}
 	}
-	line, next := p.line(start)
-	if len(line) > maxBoundary+256 {
+	line, next := cutLine(b, 0)
+	return p.delimiter(line, start, start+next)
+}
+
+// delimiter looks whether the line, which stands at start and is followed by
+// another at next, is a delimiter.
+func (p *parser) delimiter(line []byte, start, next int) delimiter {
+	if len(p.open) == 0 || p.stopped || len(line) > maxDelimiter || !bytes.HasPrefix(line, dashes) {
 		return delimiter{}
 	}
 	text := bytes.TrimRight(line[2:], " \t\r")
@@ -261,26 +284,12 @@ func (p *parser) delimiterAt(start int) delimiter {
 		d.level, d.end = level, start+2+len(text)
 		return d
 	}
-	if inner, ok := bytes.CutSuffix(text, []byte("--")); ok {
+	if inner, ok := bytes.CutSuffix(text, dashes); ok {
 		if level := p.open[string(inner)]; level != 0 {
 			d.level, d.end, d.closing = level, start+2+len(text), true
 		}
 	}
 	return d
-}
-
-// line gives the text of the line at start, and the start of the next.
-func (p *parser) line(start int) (text []byte, next int) {
-	rest := p.raw[start:]
-	i := bytes.IndexByte(rest, '\n')
-	if i < 0 {
-		return rest, len(p.raw)
-	}
-	end := i
-	if end > 0 && rest[end-1] == '\r' {
-		end--
-	}
-	return rest[:end], start + i + 1
 }
 
 // sniff looks for a line that works as a delimiter: -- and a word, followed
@@ -291,25 +300,38 @@ func (p *parser) sniff(n *Node) (string, bool) {
 		return "", false
 	}
 	p.sniffs++
-	end := len(p.raw)
+	end := p.text.size
 	if outer := p.find(n.at.body); outer.level != 0 {
 		end = outer.start
 	}
 	for at := n.at.body; at < end; {
-		if bytes.HasPrefix(p.raw[at:end], []byte("--")) {
-			line, next := p.line(at)
-			text := strings.TrimRight(string(line[2:min(len(line), maxBoundary+2)]), " \t\r")
-			after, _ := p.line(next)
-			if text != "" && !strings.HasSuffix(text, "--") && len(line) <= maxBoundary+2 &&
-				next < end && looksLikeField(after) && p.open[text] == 0 {
-				return text, true
-			}
+		if text, ok := p.sniffAt(at, end); ok {
+			return text, true
 		}
-		i := bytes.Index(p.raw[at:end], []byte("\n--"))
+		i := p.text.find(lineDashes, at, end)
 		if i < 0 {
 			break
 		}
-		at += i + 1
+		at = i + 1
 	}
 	return "", false
+}
+
+// sniffAt looks whether the line at a place would do as a delimiter.
+func (p *parser) sniffAt(at, end int) (boundary string, ok bool) {
+	const fieldStart = 100 // as much as looksLikeField looks at
+	b := p.text.at(at, min(maxBoundary+2+2+fieldStart, end-at))
+	if !bytes.HasPrefix(b, dashes) {
+		return "", false
+	}
+	line, next := cutLine(b, 0)
+	if len(line) > maxBoundary+2 || next >= end-at {
+		return "", false
+	}
+	text := bytes.TrimRight(line[2:], " \t\r")
+	after, _ := cutLine(b, next)
+	if len(text) == 0 || bytes.HasSuffix(text, dashes) || !looksLikeField(after) || p.open[string(text)] != 0 {
+		return "", false
+	}
+	return string(text), true
 }

@@ -1,9 +1,6 @@
 package message
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // A patch is what WildDuck's fields cannot express. Its bytes are:
 //
@@ -188,17 +185,18 @@ func (r *opReader) finished() bool {
 // differ finds the operations that lead from a tree's canonical text to the
 // text it was parsed from. It walks the tree as plan does.
 type differ struct {
-	raw   []byte
-	cur   int // place in raw
-	limit int // end of the tree's text in raw
+	text  *text
+	cur   int // place in the text
+	limit int // end of the tree's text
 	ops   []op
-	// size is about how many bytes the operations take.
+	// size is about how many bytes the operations take. Over maxPatch they are
+	// not complete.
 	size int
 }
 
-// treeOps gives the operations for the tree at root, whose text is raw[from:to].
-func treeOps(raw []byte, root *Node, from, to int) (ops []op, size int) {
-	d := &differ{raw: raw, cur: from, limit: to}
+// treeOps gives the operations for the tree at root, whose text is [from, to).
+func treeOps(t *text, root *Node, from, to int) (ops []op, size int) {
+	d := &differ{text: t, cur: from, limit: to}
 	d.node(root)
 	d.insertTo(to)
 	return d.finish(), d.size
@@ -213,13 +211,14 @@ func (d *differ) finish() []op {
 }
 
 func (d *differ) node(n *Node) {
-	// The header lines are in raw as they are in the tree, line ends included.
-	d.same(d.raw[n.at.header:n.at.headerEnd])
-	if len(n.Header) > 0 && !bytes.HasSuffix(d.raw[n.at.header:n.at.headerEnd], crlf) {
+	// The header lines are in the text as they are in the tree, line ends
+	// included.
+	d.stretch(n.at.header, n.at.headerEnd)
+	if len(n.Header) > 0 && (n.at.headerEnd-n.at.header < 2 || !d.text.has(n.at.headerEnd-2, crlf)) {
 		d.skip(2)
 	}
 	d.blank(min(n.at.body, d.limit))
-	d.same(n.data)
+	d.stretch(n.at.body, n.at.own)
 	if n.HasBoundary {
 		d.parts(n)
 	}
@@ -265,54 +264,61 @@ func (d *differ) parts(n *Node) {
 // the start of the next line.
 func (d *differ) padding(next int) {
 	end := min(next, d.limit)
-	if end-2 >= d.cur && bytes.Equal(d.raw[end-2:end], crlf) {
+	if end-2 >= d.cur && d.text.has(end-2, crlf) {
 		end -= 2
 	}
 	d.insertTo(end)
 }
 
 func (d *differ) lineEnd(from int) int {
-	if i := bytes.IndexByte(d.raw[from:], '\n'); i >= 0 {
-		return from + i + 1
+	if i := d.text.find(crlf[1:], from, d.text.size); i >= 0 {
+		return i + 1
 	}
-	return len(d.raw)
+	return d.text.size
 }
 
 // lineBreak is a CRLF that is there only when it lies before end.
 func (d *differ) lineBreak(end int) {
-	if d.cur+2 <= min(end, d.limit) && bytes.Equal(d.raw[d.cur:d.cur+2], crlf) {
+	if d.cur+2 <= min(end, d.limit) && d.text.has(d.cur, crlf) {
 		d.same(crlf)
 		return
 	}
 	d.skip(2)
 }
 
-// same: the canonical text goes on with c, and so does raw, as far as they
-// agree.
+// stretch: the canonical text goes on with [from, to) of the text itself.
+func (d *differ) stretch(from, to int) {
+	n := 0
+	if d.cur == from {
+		n = max(0, min(to, d.limit)-from)
+	}
+	d.agree(n)
+	d.skip(to - from - n)
+}
+
+// same: the canonical text goes on with c, and so does the text, as far as
+// they agree. c is short.
 func (d *differ) same(c []byte) {
-	have := d.raw[d.cur:d.limit]
-	n := min(len(c), len(have))
-	if !bytes.Equal(c[:n], have[:n]) {
-		n = commonPrefix(c[:n], have[:n])
+	have := d.text.at(d.cur, min(len(c), d.limit-d.cur))
+	n := 0
+	for n < len(have) && have[n] == c[n] {
+		n++
 	}
-	if n > 0 {
-		d.cur += n
-		o := d.op()
-		if o.skip > 0 || len(o.insert) > 0 {
-			o = d.add()
-		}
-		o.copy += uint64(n)
-	}
+	d.agree(n)
 	d.skip(len(c) - n)
 }
 
-func commonPrefix(a, b []byte) int {
-	for i := range a {
-		if a[i] != b[i] {
-			return i
-		}
+// agree: both have the next n bytes.
+func (d *differ) agree(n int) {
+	if n <= 0 {
+		return
 	}
-	return len(a)
+	d.cur += n
+	o := d.op()
+	if o.skip > 0 || len(o.insert) > 0 {
+		o = d.add()
+	}
+	o.copy += uint64(n)
 }
 
 func (d *differ) skip(n int) {
@@ -326,15 +332,16 @@ func (d *differ) skip(n int) {
 	o.skip += uint64(n)
 }
 
-// insertTo: raw has text up to the place that the canonical text lacks.
+// insertTo: the text has something up to the place that the canonical text lacks.
 func (d *differ) insertTo(to int) {
 	to = min(to, d.limit)
 	if to <= d.cur {
 		return
 	}
-	o := d.op()
-	o.insert = append(o.insert, d.raw[d.cur:to]...)
-	d.size += to - d.cur
+	if d.size += to - d.cur; d.size <= maxPatch {
+		o := d.op()
+		o.insert = append(o.insert, d.text.bytes(d.cur, to)...)
+	}
 	d.cur = to
 }
 

@@ -1,6 +1,10 @@
 package message
 
-import "io"
+import (
+	"bytes"
+	"io"
+	"strings"
+)
 
 // The canonical text of a tree is what WildDuck's fields say: header lines,
 // blank line, body or preamble, and for each part its delimiter line and
@@ -8,20 +12,26 @@ import "io"
 // and without reading stored parts. A patch turns the pieces of the canonical
 // text into those of the text that was received.
 
-// piece is a stretch of a message: text, bytes, or a stored part.
+// piece is a stretch of a message: text, bytes, a stored part, or a stretch of
+// the source that the tree was parsed from.
 type piece struct {
 	text string
 	data []byte
-	// id names a stored part; from and size choose a range of it. breaks is
-	// the number of line breaks in all of it.
+	// id names a stored part, src the source; from and size choose a range of
+	// it. breaks is the number of line breaks in it. whole: all of it, even when
+	// it is not as long as the tree says (WildDuck's parts may not be).
 	id         string
+	src        *text
 	from, size int64
 	whole      bool
 	breaks     int
 }
 
+// far reports a piece that is not in memory.
+func (p *piece) far() bool { return p.id != "" || p.src != nil }
+
 func (p *piece) length() int64 {
-	if p.id != "" {
+	if p.far() {
 		return p.size
 	}
 	return int64(len(p.text) + len(p.data))
@@ -33,8 +43,8 @@ func (p *piece) cut(off, n int64) piece {
 		return *p
 	}
 	switch {
-	case p.id != "":
-		return piece{id: p.id, from: p.from + off, size: n}
+	case p.far():
+		return piece{id: p.id, src: p.src, from: p.from + off, size: n}
 	case p.data != nil:
 		return piece{data: p.data[off : off+n]}
 	}
@@ -83,10 +93,13 @@ func (p *plan) node(n *Node, want map[*Node]bool) {
 	if want[n] {
 		s.body = p.mark()
 	}
-	if n.AttachmentID != "" && !n.HasBoundary {
+	switch {
+	case n.AttachmentID != "" && !n.HasBoundary:
 		p.add(piece{id: n.AttachmentID, size: n.Size, whole: true, breaks: n.LineCount})
-	} else if len(n.Body) > 0 {
+	case len(n.Body) > 0:
 		p.add(piece{data: n.Body})
+	case n.text != nil && n.Size > 0:
+		p.add(piece{src: n.text, from: int64(n.at.body), size: n.Size, breaks: n.LineCount})
 	}
 	if n.HasBoundary {
 		p.parts(n, want)
@@ -157,23 +170,16 @@ func totalLength(pieces []piece) int64 {
 func breaksIn(pieces []piece) uint64 {
 	var n uint64
 	for i := range pieces {
-		switch q := &pieces[i]; {
-		case q.id != "":
-			n += uint64(max(q.breaks, 0))
-		default:
-			for j := range len(q.text) {
-				if q.text[j] == '\n' {
-					n++
-				}
-			}
-			for _, c := range q.data {
-				if c == '\n' {
-					n++
-				}
-			}
-		}
+		n += pieces[i].lineBreaks()
 	}
 	return n
+}
+
+func (p *piece) lineBreaks() uint64 {
+	if p.far() {
+		return uint64(max(p.breaks, 0))
+	}
+	return uint64(strings.Count(p.text, "\n") + bytes.Count(p.data, crlf[1:])) //nolint:gosec // not negative
 }
 
 // pieceReader reads pieces one after another, opening stored parts when their
@@ -182,42 +188,58 @@ type pieceReader struct {
 	pieces []piece
 	open   Opener
 	at     int64 // place in the first piece
-	stored io.ReadCloser
-	left   int64 // what is still to be read of a range; -1 for all
+	// most is how many bytes are wanted from here on, -1 for all.
+	most int64
+	far  io.ReadCloser
+}
+
+func newPieceReader(pieces []piece, open Opener) *pieceReader {
+	return &pieceReader{pieces: pieces, open: open, most: -1}
 }
 
 func (r *pieceReader) Read(p []byte) (int, error) {
+	if r.most >= 0 && int64(len(p)) > r.most {
+		p = p[:r.most]
+	}
 	if len(p) == 0 {
+		if r.most == 0 {
+			return 0, io.EOF
+		}
 		return 0, nil
 	}
+	n, err := r.read(p)
+	if r.most > 0 {
+		r.most -= int64(n)
+	}
+	return n, err
+}
+
+func (r *pieceReader) read(p []byte) (int, error) {
 	n := 0
 	for n < len(p) && len(r.pieces) > 0 {
 		q := &r.pieces[0]
-		if q.id != "" {
-			if n > 0 {
-				return n, nil
-			}
-			c, done, err := r.readStored(p, q)
-			if err != nil {
+		var c int
+		done := false
+		switch {
+		case q.far() && n > 0:
+			return n, nil
+		case q.far():
+			var err error
+			if c, done, err = r.readFar(p, q); err != nil {
 				return c, err
 			}
-			n += c
-			if done {
-				r.advance()
-			} else if c > 0 {
-				return n, nil
-			}
-			continue
-		}
-		var c int
-		if q.data != nil {
+		case q.data != nil:
 			c = copy(p[n:], q.data[r.at:])
-		} else {
+		default:
 			c = copy(p[n:], q.text[r.at:])
 		}
 		n += c
-		if r.at += int64(c); r.at >= q.length() {
-			r.advance()
+		r.at += int64(c)
+		if !done && (q.whole || r.at < q.length()) {
+			continue
+		}
+		if err := r.advance(); err != nil {
+			return n, err
 		}
 	}
 	if n == 0 {
@@ -226,56 +248,60 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (r *pieceReader) advance() { r.pieces, r.at = r.pieces[1:], 0 }
+// advance goes to the next piece.
+func (r *pieceReader) advance() error {
+	r.pieces, r.at = r.pieces[1:], 0
+	return r.closeFar()
+}
 
-// readStored reads some of a stored part.
-func (r *pieceReader) readStored(p []byte, q *piece) (n int, done bool, err error) {
-	if r.stored == nil {
-		if err := r.openStored(q); err != nil {
+func (r *pieceReader) closeFar() error {
+	if r.far == nil {
+		return nil
+	}
+	err := r.far.Close()
+	r.far = nil
+	return err
+}
+
+// readFar reads some of a piece that is not in memory.
+func (r *pieceReader) readFar(p []byte, q *piece) (n int, done bool, err error) {
+	if r.far == nil {
+		if err := r.openFar(q); err != nil {
 			return 0, false, err
 		}
 	}
-	if r.left >= 0 && int64(len(p)) > r.left {
-		p = p[:r.left]
+	if !q.whole {
+		p = p[:min(int64(len(p)), q.size-r.at)]
 	}
-	if len(p) > 0 {
-		n, err = r.stored.Read(p)
+	n, err = r.far.Read(p)
+	if err == io.EOF {
+		return n, true, nil
 	}
-	if r.left >= 0 {
-		r.left -= int64(n)
-	}
-	if err == io.EOF || r.left == 0 { //nolint:errorlint // readers return io.EOF itself
-		done, err = true, nil
-	}
-	if done || err != nil {
-		closeErr := r.stored.Close()
-		r.stored = nil
-		if err == nil {
-			err = closeErr
-		}
-	}
-	return n, done, err
+	return n, false, err
 }
 
-func (r *pieceReader) openStored(q *piece) error {
-	if r.open == nil {
-		return ErrCorrupt
-	}
-	stored, err := r.open(q.id)
-	if err != nil {
-		return err
-	}
-	if skip := q.from + r.at; skip > 0 {
-		if _, err := io.CopyN(io.Discard, stored, skip); err != nil {
-			_ = stored.Close() // the first error says more
-			return err
-		}
-	}
-	r.stored, r.left = stored, q.size-r.at
+func (r *pieceReader) openFar(q *piece) (err error) {
+	from, count := q.from+r.at, q.size-r.at
 	if q.whole {
-		r.left = -1
+		count = -1
 	}
-	return nil
+	if r.most >= 0 && (count < 0 || r.most < count) {
+		count = r.most
+	}
+	switch {
+	case q.src != nil:
+		r.far = io.NopCloser(q.src.reader(int(from), int(from+count)))
+	case r.open == nil:
+		err = ErrCorrupt
+	default:
+		r.far, err = r.open(q.id, from, count)
+	}
+	return err
+}
+
+// beginsWithLF reports a piece that may begin inside a line break.
+func (p *piece) beginsWithLF() bool {
+	return strings.HasPrefix(p.text, "\n") || bytes.HasPrefix(p.data, crlf[1:])
 }
 
 // skip moves on by n bytes without opening what lies before.
@@ -287,17 +313,30 @@ func (r *pieceReader) skip(n int64) {
 			return
 		}
 		n -= l
-		r.advance()
+		r.pieces = r.pieces[1:]
 	}
+}
+
+// skipLines is skip where line ends are not all CRLF. It moves on by whole
+// pieces; the result is what is still to be skipped, and the number of the
+// next line break.
+func (r *pieceReader) skipLines(n int64, ends *lineEnds, next uint64) (left int64, first uint64) {
+	for n > 0 && len(r.pieces) > 0 {
+		q := &r.pieces[0]
+		breaks := q.lineBreaks()
+		length := q.length() - ends.short(next, next+breaks)
+		if n < length || length < 0 || len(r.pieces) > 1 && r.pieces[1].beginsWithLF() {
+			break
+		}
+		n -= length
+		next += breaks
+		r.pieces = r.pieces[1:]
+	}
+	return n, next
 }
 
 // Close lets go of a stored part that is open.
 func (r *pieceReader) Close() error {
 	r.pieces = nil
-	if r.stored == nil {
-		return nil
-	}
-	err := r.stored.Close()
-	r.stored = nil
-	return err
+	return r.closeFar()
 }

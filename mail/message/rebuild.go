@@ -1,9 +1,6 @@
 package message
 
-import (
-	"bytes"
-	"io"
-)
+import "io"
 
 // Rebuild writes the message that the tree and its patch stand for: exactly
 // the bytes that Parse was given. Parts in attachment storage are read
@@ -24,7 +21,7 @@ func Rebuild(w io.Writer, root *Node, patchData []byte, open Opener) error {
 }
 
 func copyPieces(w io.Writer, pieces []piece, ends *lineEnds, open Opener) error {
-	r := &pieceReader{pieces: pieces, open: open}
+	r := newPieceReader(pieces, open)
 	_, err := io.CopyBuffer(onlyWriter{w}, newLineEndReader(r, ends, 0), make([]byte, 32<<10))
 	if closeErr := r.Close(); err == nil {
 		err = closeErr
@@ -32,25 +29,29 @@ func copyPieces(w io.Writer, pieces []piece, ends *lineEnds, open Opener) error 
 	return err
 }
 
-// onlyWriter hides ReadFrom, so that the buffer given is used.
-type onlyWriter struct{ io.Writer }
+// onlyWriter hides ReadFrom, onlyReader WriteTo, so that the buffer given is
+// used.
+type (
+	onlyWriter struct{ io.Writer }
+	onlyReader struct{ io.Reader }
+)
 
 // makePatch finds the message's patch and checks it against what was parsed.
 // ok is false when the structure is to be given up.
-func makePatch(raw []byte, root *Node, ends *lineEnds) (data []byte, ok bool) {
+func makePatch(t *text, root *Node, ends *lineEnds) (data []byte, ok bool) {
 	p := &patch{ends: ends}
 	size := 0
 	if ends != nil {
-		size = len(ends.runs)
+		size = ends.size()
 	}
 	var walk func(n *Node) bool
 	tree := func(root *Node, from, to int) bool {
-		ops, add := treeOps(raw, root, from, to)
+		ops, add := treeOps(t, root, from, to)
 		p.trees = append(p.trees, ops)
 		if size += add; size > maxPatch {
 			return false
 		}
-		return exact(raw[from:to], root, ops) && walk(root)
+		return exact(t, from, to, root, ops) && walk(root)
 	}
 	walk = func(n *Node) bool {
 		if n.Message != nil {
@@ -63,26 +64,39 @@ func makePatch(raw []byte, root *Node, ends *lineEnds) (data []byte, ok bool) {
 		}
 		return true
 	}
-	if !tree(root, 0, len(raw)) {
+	if !tree(root, 0, t.size) {
 		return nil, false
 	}
 	data = p.marshal()
 	return data, len(data) <= maxPatch
 }
 
-// exact reports whether the tree and the operations give want.
-func exact(want []byte, root *Node, ops []op) bool {
+// exact reports whether the tree and the operations give [from, to) of the
+// text.
+func exact(t *text, from, to int, root *Node, ops []op) bool {
 	pl, err := newPlan(root, ops, nil)
 	if err != nil {
 		return false
 	}
 	for i := range pl.pieces {
 		q := &pl.pieces[i]
-		n := len(q.data) + len(q.text)
-		if n > len(want) || string(want[:len(q.text)]) != q.text || !bytes.Equal(want[len(q.text):n], q.data) {
+		n := int(q.length())
+		switch {
+		case from+n > to:
+			return false
+		case q.src != nil:
+			// A stretch of the same text is itself.
+			if q.from != int64(from) {
+				return false
+			}
+		case q.data != nil:
+			if !t.has(from, q.data) {
+				return false
+			}
+		case string(t.at(from, n)) != q.text:
 			return false
 		}
-		want = want[n:]
+		from += n
 	}
-	return len(want) == 0
+	return from == to
 }

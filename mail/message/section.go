@@ -83,23 +83,23 @@ func (s *stretch) size() int64 {
 }
 
 func (s *stretch) reader(open Opener, spec Section) io.Reader {
-	src := &pieceReader{pieces: s.pieces, open: open}
-	skip := int64(0)
-	if spec.Partial {
-		skip = max(spec.Start, 0)
+	src := newPieceReader(s.pieces, open)
+	if !spec.Partial {
+		return sectionReader{newLineEndReader(src, s.ends, s.first), src}
 	}
-	if s.ends.plain() && skip > 0 {
+	skip, count := max(spec.Start, 0), max(spec.Count, 0)
+	first := s.first
+	if s.ends.plain() {
 		src.skip(skip)
-		skip = 0
+		skip, src.most = 0, count
+	} else {
+		skip, first = src.skipLines(skip, s.ends, first)
 	}
-	r := newLineEndReader(src, s.ends, s.first)
+	r := newLineEndReader(src, s.ends, first)
 	if skip > 0 {
 		r = &skipReader{r, skip}
 	}
-	if spec.Partial {
-		r = io.LimitReader(r, max(spec.Count, 0))
-	}
-	return sectionReader{r, src}
+	return sectionReader{io.LimitReader(r, count), src}
 }
 
 type sectionReader struct {

@@ -27,26 +27,51 @@ func storedParts(tb interface {
 }, m *Message,
 ) Opener {
 	tb.Helper()
-	parts := make(map[string][]byte)
+	parts := make(map[string]storedPart)
 	for _, b := range m.Blobs() {
-		data := b.Data
-		if b.Decoded {
-			var out bytes.Buffer
-			if err := EncodeBlob(&out, bytes.NewReader(b.Data), b.LineLen); err != nil {
-				tb.Fatalf("EncodeBlob: %v", err)
-			}
-			data = out.Bytes()
-		}
-		if int64(len(data)) != b.EncodedSize {
-			tb.Fatalf("%s: %d bytes, want %d", b.ID, len(data), b.EncodedSize)
-		}
-		parts[b.ID] = data
+		data, c := blobData(tb, &b)
+		parts[b.ID] = storedPart{Content: c, data: data, encoded: b.EncodedSize}
 	}
-	return func(id string) (io.ReadCloser, error) {
-		data, ok := parts[id]
+	return func(id string, from, count int64) (io.ReadCloser, error) {
+		p, ok := parts[id]
 		if !ok {
 			return nil, ErrCorrupt
 		}
-		return io.NopCloser(bytes.NewReader(data)), nil
+		return io.NopCloser(p.open(from, count)), nil
 	}
+}
+
+// blobData reads what is to be stored of a blob.
+func blobData(tb interface {
+	Helper()
+	Fatalf(string, ...any)
+}, b *Blob,
+) ([]byte, Content) {
+	tb.Helper()
+	c, err := b.Content()
+	if err != nil {
+		tb.Fatalf("%s: %v", b.ID, err)
+	}
+	data, err := io.ReadAll(c.Reader)
+	if err != nil || int64(len(data)) != c.Size {
+		tb.Fatalf("%s: %d bytes, %v; want %d", b.ID, len(data), err, c.Size)
+	}
+	return data, c
+}
+
+type storedPart struct {
+	Content
+	data    []byte
+	encoded int64
+}
+
+func (p *storedPart) open(from, count int64) io.Reader {
+	if count < 0 || count > p.encoded-from {
+		count = p.encoded - from
+	}
+	if !p.Decoded {
+		return bytes.NewReader(p.data[from : from+count])
+	}
+	start, length := EncodedRange(p.LineLen, p.Size, from, count)
+	return io.LimitReader(EncodeReader(bytes.NewReader(p.data[start:start+length]), p.LineLen, from), count)
 }

@@ -1,7 +1,6 @@
 package message
 
 import (
-	"bytes"
 	"io"
 	"strings"
 	"testing"
@@ -9,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 )
 
 func TestParseDate(t *testing.T) {
@@ -108,73 +106,6 @@ func TestHTMLToText(t *testing.T) {
 	}
 }
 
-// Decoded blobs are what the base64 stands for; whatever EncodeBlob could not
-// restore is stored as it is.
-func TestBlobIsExact(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		data := rapid.SliceOfN(rapid.Byte(), 0, 500).Draw(t, "data")
-		lineLen := rapid.IntRange(1, 30).Draw(t, "line") * 4
-		var text bytes.Buffer
-		if err := EncodeBlob(&text, iotest.HalfReader(bytes.NewReader(data)), lineLen); err != nil {
-			t.Fatalf("EncodeBlob: %v", err)
-		}
-		body := text.Bytes()
-		if rapid.Bool().Draw(t, "dirty") && len(body) > 0 {
-			i := rapid.IntRange(0, len(body)-1).Draw(t, "at")
-			body = append(body[:i:i], append([]byte(rapid.SampledFrom([]string{" ", "\r\n", "=", "A", "!", ""}).Draw(t, "dirt")), body[i:]...)...)
-		}
-		b := Blob{Data: body}
-		b.decode()
-		if !b.Decoded {
-			return
-		}
-		var back bytes.Buffer
-		if err := EncodeBlob(&back, bytes.NewReader(b.Data), b.LineLen); err != nil || !bytes.Equal(back.Bytes(), body) {
-			t.Fatalf("%q comes back as %q, %v", body, back.Bytes(), err)
-		}
-	})
-}
-
-func TestOrdinaryAttachmentIsDecoded(t *testing.T) {
-	t.Parallel()
-	data := bytes.Repeat([]byte("0123456789"), 1000)
-	m := Parse(mustBuild(t, Compose{From: Address{Address: "a@b"}, Text: "x", Attachments: []ComposeAttachment{{Filename: "a", Data: data}}}))
-	b := m.Blobs()
-	if len(b) != 1 || !b[0].Decoded || b[0].LineLen != 76 || !bytes.Equal(b[0].Data, data) {
-		t.Errorf("%+v", b)
-	}
-}
-
-// A section in one stored part must not open the others, and a range of a
-// part reads no more than it needs.
-func TestSectionOpensOnlyItsPart(t *testing.T) {
-	t.Parallel()
-	m := Parse(mustBuild(t, Compose{
-		From: Address{Address: "a@b"}, Text: "x",
-		Attachments: []ComposeAttachment{{Filename: "a", Data: []byte("aaa")}, {Filename: "b", Data: []byte("bbb")}},
-	}))
-	var opened []string
-	open := func(id string) (io.ReadCloser, error) {
-		opened = append(opened, id)
-		return m.Opener()(id)
-	}
-	for _, s := range []Section{{Path: []int{3}}, {Partial: true, Start: m.Size - 60, Count: 60}} {
-		r, err := SectionReader(storedTree(m.Root), m.Patch, open, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.Copy(io.Discard, r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, id := range opened {
-		if id != "ATT00002" {
-			t.Errorf("opened %s", id)
-		}
-	}
-}
-
 func TestRebuildErrors(t *testing.T) {
 	t.Parallel()
 	m := Parse(mustBuild(t, Compose{From: Address{Address: "a@b"}, Text: "x", Attachments: []ComposeAttachment{{Filename: "a", Data: []byte("aaa")}}}))
@@ -184,20 +115,9 @@ func TestRebuildErrors(t *testing.T) {
 	if err := Rebuild(io.Discard, m.Root, nil, nil); err == nil {
 		t.Error("no opener, no error")
 	}
-	if err := Rebuild(io.Discard, m.Root, nil, func(string) (io.ReadCloser, error) {
+	if err := Rebuild(io.Discard, m.Root, nil, func(string, int64, int64) (io.ReadCloser, error) {
 		return io.NopCloser(iotest.ErrReader(io.ErrClosedPipe)), nil
 	}); err == nil {
 		t.Error("read error lost")
-	}
-}
-
-func TestEncodeBlobAnyLine(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	if err := EncodeBlob(&out, strings.NewReader("hello world"), 5); err != nil || out.String() != "aGVsb\r\nG8gd2\r\n9ybGQ\r\n=" {
-		t.Errorf("%q, %v", out.String(), err)
-	}
-	if err := EncodeBlob(&out, strings.NewReader("x"), 0); err == nil {
-		t.Error("a line of no length was taken")
 	}
 }

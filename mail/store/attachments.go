@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -31,7 +32,7 @@ const (
 
 func hashID(h [32]byte) bson.Binary { return bson.Binary{Data: h[:]} }
 
-func uploadLimit(size int) time.Duration {
+func uploadLimit(size int64) time.Duration {
 	return uploadTime + time.Duration(size>>20)*time.Second
 }
 
@@ -46,15 +47,15 @@ func (s *Store) keepBlobs(ctx context.Context, blobs []message.Blob, magic int) 
 		if blobSeen(blobs[:i], blobs[i].Hash) {
 			continue
 		}
-		isNew, err := s.keepBlob(ctx, &blobs[i], magic)
+		fileHash, err := s.keepBlob(ctx, &blobs[i], magic)
 		if err != nil {
 			undo, cancel := after(ctx)
 			defer cancel()
 			s.releaseBlobs(undo, blobHashes(blobs[:i]), magic)
 			return nil, err
 		}
-		if isNew {
-			first[blobs[i].ID] = blobs[i].FileContentHash
+		if fileHash != "" {
+			first[blobs[i].ID] = fileHash
 		}
 	}
 	return first, nil
@@ -100,35 +101,40 @@ func (s *Store) releaseBlobs(ctx context.Context, hashes [][32]byte, magic int) 
 
 func hex32(h [32]byte) string { return hex.EncodeToString(h[:]) }
 
-// keepBlob references a content, or stores it when nobody has.
+// keepBlob references a content, or stores it when nobody has; then it gives
+// the hash of what it stored.
 //
 // The chunks go first and the files document, which makes the content exist,
 // last. The unique index on (files_id, n) makes the first chunk a claim: who
 // inserts it stores the content, others wait for the files document. A claim
 // that is older than any upload takes was left by a crash and is removed.
-func (s *Store) keepBlob(ctx context.Context, b *message.Blob, magic int) (isNew bool, err error) {
+func (s *Store) keepBlob(ctx context.Context, b *message.Blob, magic int) (fileHash string, err error) {
 	const op = "store attachment"
-	limit := uploadLimit(len(b.Data))
+	limit := uploadLimit(b.EncodedSize)
 	release := s.lockBlob(ctx, b, limit)
 	defer release()
 	for {
 		if found, err := s.referTo(ctx, b.Hash, 1, magic); found || err != nil {
-			return false, err
+			return "", err
+		}
+		content, err := b.Content()
+		if err != nil {
+			return "", fail(op, err)
 		}
 		upload, cancel := context.WithTimeout(ctx, limit)
-		err := s.upload(upload, b, magic)
+		fileHash, err = s.upload(upload, b, &content, magic)
 		cancel()
 		if err == nil {
-			return true, nil
+			return fileHash, nil
 		}
 		if !mongo.IsDuplicateKeyError(err) {
-			return false, fail(op, err)
+			return "", fail(op, err)
 		}
 		if err := s.clearClaim(ctx, b.Hash, limit); err != nil {
-			return false, err
+			return "", err
 		}
 		if err := pause(ctx, uploadPause); err != nil {
-			return false, err
+			return "", err
 		}
 	}
 }
@@ -137,7 +143,7 @@ func (s *Store) keepBlob(ctx context.Context, b *message.Blob, magic int) (isNew
 // and ours do not store it at the same moment. Without signals the claim in
 // the database still decides.
 func (s *Store) lockBlob(ctx context.Context, b *message.Blob, limit time.Duration) (release func()) {
-	if len(b.Data) < chunkSize {
+	if b.EncodedSize < chunkSize {
 		return func() {}
 	}
 	wait, cancel := context.WithTimeout(ctx, limit)
@@ -156,12 +162,18 @@ func (s *Store) lockBlob(ctx context.Context, b *message.Blob, limit time.Durati
 	}
 }
 
-// upload writes chunks, then the files document.
-func (s *Store) upload(ctx context.Context, b *message.Blob, magic int) error {
+// upload writes chunks, one in memory at a time, then the files document.
+func (s *Store) upload(ctx context.Context, b *message.Blob, c *message.Content, magic int) (fileHash string, err error) {
+	hash := sha256.New()
+	buf := make([]byte, min(c.Size, chunkSize))
 	n := 0
-	for data := b.Data; len(data) > 0 || n == 0; n++ {
-		part := data[:min(len(data), chunkSize)]
-		data = data[len(part):]
+	for left := c.Size; left > 0 || n == 0; n++ {
+		part := buf[:min(left, chunkSize)]
+		if _, err := io.ReadFull(c.Reader, part); err != nil {
+			return "", s.failedUpload(ctx, b.Hash, n, err)
+		}
+		left -= int64(len(part))
+		_, _ = hash.Write(part) // a hash never fails
 		_, err := s.attachmentChunks.InsertOne(ctx, bson.D{
 			{Key: "_id", Value: oid(mail.NewID())},
 			{Key: "files_id", Value: hashID(b.Hash)},
@@ -169,9 +181,20 @@ func (s *Store) upload(ctx context.Context, b *message.Blob, magic int) error {
 			{Key: "data", Value: bson.Binary{Data: part}},
 		})
 		if err != nil {
-			return s.failedUpload(ctx, b.Hash, n, err)
+			return "", s.failedUpload(ctx, b.Hash, n, err)
 		}
 	}
+	fileHash = base64.StdEncoding.EncodeToString(hash.Sum(nil))
+	_, err = s.attachmentFiles.InsertOne(ctx, s.fileDoc(b, c, fileHash, magic))
+	// When it is not known whether the files document is there, its chunks stay.
+	if definite(err) && !mongo.IsDuplicateKeyError(err) {
+		return "", s.failedUpload(ctx, b.Hash, n, err)
+	}
+	return fileHash, err
+}
+
+// fileDoc writes a document of attachments.files (schema 5.1).
+func (s *Store) fileDoc(b *message.Blob, c *message.Content, fileHash string, magic int) bson.D {
 	now := s.now()
 	meta := bson.D{
 		{Key: "m", Value: magic},
@@ -180,24 +203,19 @@ func (s *Store) upload(ctx context.Context, b *message.Blob, magic int) error {
 		{Key: "esize", Value: number(b.EncodedSize)},
 		{Key: "transferEncoding", Value: text(b.TransferEncoding)},
 	}
-	if b.Decoded {
-		meta = append(meta, bson.E{Key: "decoded", Value: true}, bson.E{Key: "lineLen", Value: b.LineLen})
+	if c.Decoded {
+		meta = append(meta, bson.E{Key: "decoded", Value: true}, bson.E{Key: "lineLen", Value: c.LineLen})
 	}
-	meta = append(meta, bson.E{Key: "fileContentHash", Value: b.FileContentHash})
-	_, err := s.attachmentFiles.InsertOne(ctx, bson.D{
+	meta = append(meta, bson.E{Key: "fileContentHash", Value: fileHash})
+	return bson.D{
 		{Key: "_id", Value: hashID(b.Hash)},
-		{Key: "length", Value: number(int64(len(b.Data)))},
+		{Key: "length", Value: number(c.Size)},
 		{Key: "chunkSize", Value: chunkSize},
 		{Key: "uploadDate", Value: now},
 		{Key: "filename", Value: nil},
 		{Key: "contentType", Value: text(b.ContentType)},
 		{Key: "metadata", Value: meta},
-	})
-	// When it is not known whether the files document is there, its chunks stay.
-	if definite(err) && !mongo.IsDuplicateKeyError(err) {
-		return s.failedUpload(ctx, b.Hash, n, err)
 	}
-	return err
 }
 
 // failedUpload removes the chunks of an upload that held the claim (n > 0).
@@ -240,6 +258,7 @@ func (s *Store) clearClaim(ctx context.Context, hash [32]byte, limit time.Durati
 // fileRecord is a document of attachments.files (schema 5.1).
 type fileRecord struct {
 	Length      int64  `bson:"length"`
+	ChunkSize   int64  `bson:"chunkSize"`
 	ContentType string `bson:"contentType"`
 	Metadata    struct {
 		C                int64         `bson:"c"`
@@ -251,47 +270,46 @@ type fileRecord struct {
 	} `bson:"metadata"`
 }
 
-// openBlob opens a stored content: as it is stored, and what its files
-// document says. CodeNotFound when it is gone.
-func (s *Store) openBlob(ctx context.Context, hash []byte) (*chunkReader, *fileRecord, error) {
-	const op = "open attachment"
+// findBlob reads what the files document of a content says. CodeNotFound when
+// it is gone.
+func (s *Store) findBlob(ctx context.Context, hash []byte) (*fileRecord, error) {
 	var f fileRecord
-	id := bson.Binary{Data: hash}
-	if err := s.attachmentFiles.FindOne(ctx, key("_id", id)).Decode(&f); err != nil {
-		return nil, nil, missing(op, mail.CodeNotFound, err)
+	if err := s.attachmentFiles.FindOne(ctx, key("_id", bson.Binary{Data: hash})).Decode(&f); err != nil {
+		return nil, missing("open attachment", mail.CodeNotFound, err)
 	}
-	return &chunkReader{ctx: ctx, chunks: s.attachmentChunks, id: id, left: f.Length}, &f, nil
+	if f.ChunkSize <= 0 {
+		f.ChunkSize = chunkSize
+	}
+	return &f, nil
 }
 
-// openEncoded opens a stored content in the encoding that the message has.
-func (s *Store) openEncoded(ctx context.Context, hash []byte) (io.ReadCloser, error) {
-	r, f, err := s.openBlob(ctx, hash)
+// chunks reads count bytes of a content as it is stored, from an offset on.
+// Only the chunks in which they lie are read.
+func (s *Store) chunks(ctx context.Context, hash []byte, f *fileRecord, from, count int64) *chunkReader {
+	return &chunkReader{
+		ctx: ctx, chunks: s.attachmentChunks, id: bson.Binary{Data: hash},
+		n: from / f.ChunkSize, skip: from % f.ChunkSize, left: count,
+	}
+}
+
+// openEncoded opens count bytes of a stored content in the encoding that the
+// message has, from an offset on; all of it that follows when count is
+// negative.
+func (s *Store) openEncoded(ctx context.Context, hash []byte, from, count int64) (io.ReadCloser, error) {
+	f, err := s.findBlob(ctx, hash)
 	if err != nil {
 		return nil, err
 	}
-	if !f.Metadata.Decoded {
-		return r, nil
+	if lineLen := int(f.Metadata.LineLen); f.Metadata.Decoded {
+		start, length := message.EncodedRange(lineLen, f.Length, from, count)
+		r := s.chunks(ctx, hash, f, start, length)
+		return readCloser{message.EncodeReader(r, lineLen, from), r}, nil
 	}
-	pr, pw := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = pw.CloseWithError(message.EncodeBlob(pw, r, int(f.Metadata.LineLen)))
-	}()
-	return &encoded{PipeReader: pr, done: done}, nil
-}
-
-// encoded is a content that is being encoded; Close waits for the goroutine.
-type encoded struct {
-	*io.PipeReader
-	done chan struct{}
-}
-
-// Close ends the encoding and waits for it.
-func (e *encoded) Close() error {
-	err := e.PipeReader.Close()
-	<-e.done
-	return err
+	left := max(0, f.Length-from)
+	if count < 0 || count > left {
+		count = left
+	}
+	return s.chunks(ctx, hash, f, from, count), nil
 }
 
 // errChunk says that a stored content is not whole.
@@ -302,9 +320,10 @@ type chunkReader struct {
 	ctx    context.Context //nolint:containedctx // a reader belongs to one request
 	chunks *mongo.Collection
 	id     bson.Binary
-	n      int
-	left   int64
-	data   []byte
+	// n is the next chunk, skip what is not wanted of it, left what is still to
+	// be read.
+	n, skip, left int64
+	data          []byte
 }
 
 // Read implements io.Reader.
@@ -328,7 +347,7 @@ func (r *chunkReader) next() error {
 		Data bson.Binary `bson:"data"`
 	}
 	err := r.chunks.FindOne(r.ctx, key("files_id", r.id, "n", r.n), options.FindOne().SetProjection(key("data", 1))).Decode(&c)
-	if err == nil && len(c.Data.Data) == 0 {
+	if err == nil && int64(len(c.Data.Data)) <= r.skip {
 		err = mongo.ErrNoDocuments
 	}
 	if isNone(err) {
@@ -337,8 +356,8 @@ func (r *chunkReader) next() error {
 	if err != nil {
 		return fail("read attachment", err)
 	}
-	r.data = bytes.Clone(c.Data.Data)
-	r.n++
+	r.data = bytes.Clone(c.Data.Data[r.skip:])
+	r.n, r.skip = r.n+1, 0
 	return nil
 }
 

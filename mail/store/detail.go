@@ -159,12 +159,12 @@ func readVerification(v bson.RawValue) *Verification {
 
 // opener opens the message's stored parts, encoded as in the message.
 func (s *Store) opener(ctx context.Context, d *detailRecord) message.Opener {
-	return func(id string) (io.ReadCloser, error) {
+	return func(id string, from, count int64) (io.ReadCloser, error) {
 		hash, ok := d.hashes[id]
 		if !ok {
 			return nil, &mail.Error{Code: mail.CodeNotFound, Op: "open part", Err: errPart}
 		}
-		return s.openEncoded(ctx, hash)
+		return s.openEncoded(ctx, hash, from, count)
 	}
 }
 
@@ -219,10 +219,11 @@ func (s *Store) Attachment(ctx context.Context, user, mailbox mail.ID, uid mail.
 	if !ok {
 		return AttachmentContent{}, &mail.Error{Code: mail.CodeNotFound, Op: op, Err: errPart}
 	}
-	r, f, err := s.openBlob(ctx, hash)
+	f, err := s.findBlob(ctx, hash)
 	if err != nil {
 		return AttachmentContent{}, err
 	}
+	r := s.chunks(ctx, hash, f, 0, f.Length)
 	out := AttachmentContent{Attachment: mail.Attachment{
 		ID: id, ContentType: f.ContentType, TransferEncoding: rawString(f.Metadata.TransferEncoding), Size: f.Metadata.ESize,
 	}}

@@ -43,17 +43,41 @@ func TestMessageDocument(t *testing.T) {
 	}
 }
 
+// fillBlobs gives n the hashes of the message's contents, and opens them as
+// they come back from storage.
+func fillBlobs(t testing.TB, n *newMessage, m *message.Message) message.Opener {
+	t.Helper()
+	texts := map[string][]byte{}
+	for _, b := range m.Blobs() {
+		n.hashes[b.ID] = b.Hash
+		c, err := b.Content()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := c.Reader
+		if c.Decoded {
+			r = message.EncodeReader(r, c.LineLen, 0)
+		}
+		if texts[b.ID], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func(id string, from, count int64) (io.ReadCloser, error) {
+		text := texts[id][from:]
+		if count >= 0 {
+			text = text[:count]
+		}
+		return io.NopCloser(bytes.NewReader(text)), nil
+	}
+}
+
 func documentRoundTrip(t testing.TB, raw []byte) {
 	m := message.Parse(raw)
 	n := &newMessage{
 		id: mail.NewID(), user: mail.NewID(), mailbox: mail.NewID(), thread: mail.NewID(), uid: 7, modseq: 9,
 		idate: time.Now(), now: time.Now(), hashes: map[string][32]byte{},
 	}
-	blobs := map[string]message.Blob{}
-	for _, b := range m.Blobs() {
-		n.hashes[b.ID] = b.Hash
-		blobs[b.ID] = b
-	}
+	open := fillBlobs(t, n, m)
 	doc, err := bson.Marshal(messageDoc(n, &Append{Message: m, Draft: &Draft{Key: "k", Revision: 2, Data: "{}"}}))
 	if err != nil {
 		t.Fatal(err)
@@ -64,15 +88,6 @@ func documentRoundTrip(t testing.TB, raw []byte) {
 	d, err := decodeDetail(doc)
 	if err != nil {
 		t.Fatal(err)
-	}
-	open := func(id string) (io.ReadCloser, error) {
-		b := blobs[id]
-		if !b.Decoded {
-			return io.NopCloser(bytes.NewReader(b.Data)), nil
-		}
-		var out bytes.Buffer
-		err := message.EncodeBlob(&out, bytes.NewReader(b.Data), b.LineLen)
-		return io.NopCloser(&out), err
 	}
 	var got bytes.Buffer
 	if err := message.Rebuild(&got, d.tree, d.Eider.Patch, open); err != nil {
@@ -148,19 +163,7 @@ func FuzzMessageDocument(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m := message.Parse(raw)
 		n := &newMessage{id: mail.NewID(), uid: 1, modseq: 1, idate: time.Now(), now: time.Now(), hashes: map[string][32]byte{}}
-		data := map[string][]byte{}
-		for _, b := range m.Blobs() {
-			n.hashes[b.ID] = b.Hash
-			var out bytes.Buffer
-			if b.Decoded {
-				if err := message.EncodeBlob(&out, bytes.NewReader(b.Data), b.LineLen); err != nil {
-					t.Fatal(err)
-				}
-			} else {
-				out.Write(b.Data)
-			}
-			data[b.ID] = out.Bytes()
-		}
+		open := fillBlobs(t, n, m)
 		doc, err := bson.Marshal(messageDoc(n, &Append{Message: m}))
 		if err != nil {
 			t.Fatal(err)
@@ -170,9 +173,7 @@ func FuzzMessageDocument(f *testing.F) {
 			t.Fatal(err)
 		}
 		var got bytes.Buffer
-		err = message.Rebuild(&got, d.tree, d.Eider.Patch, func(id string) (io.ReadCloser, error) {
-			return io.NopCloser(bytes.NewReader(data[id])), nil
-		})
+		err = message.Rebuild(&got, d.tree, d.Eider.Patch, open)
 		if err != nil || !bytes.Equal(got.Bytes(), raw) {
 			t.Fatalf("bytes differ (%v)", err)
 		}
