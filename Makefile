@@ -49,12 +49,13 @@ lint: $(GOLANGCI) ## go vet and golangci-lint
 	go vet ./...
 	$(GOLANGCI) run
 
-generate: ## templ and style sheet
+generate: ## templ, style sheet, the lists of docs/docstore.md
 	$(TEMPL) generate
+	go generate ./embedded/docstore
 	npm ci --no-audit --no-fund --silent && npm run --silent css
 
 generate-check: generate ## the committed output is what the sources give
-	git diff --exit-code -- '*_templ.go' static/dist
+	git diff --exit-code -- '*_templ.go' static/dist docs/docstore.md
 
 bench: ## figures: pages, deliveries, weight, memory
 	go run ./test/bench

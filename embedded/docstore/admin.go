@@ -2,6 +2,7 @@ package docstore
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -22,65 +23,35 @@ const (
 // table is made once.
 var (
 	helloCommand = command{
-		open: true,
-		run:  func(q *request) (bson.Raw, error) { return q.e.hello(q.name), nil },
+		open: true, stable: true,
+		run: func(q *request) (bson.Raw, error) { return q.e.hello(q.name), nil },
 	}
-	pingCommand        = command{run: func(*request) (bson.Raw, error) { return reply(nil), nil }}
-	endSessionsCommand = command{run: func(q *request) (bson.Raw, error) {
-		return reply(nil), kindArray.check("endSessions", "endSessions", q.first)
-	}}
-	buildInfoCommand       = command{run: runBuildInfo}
-	killCursorsCommand     = command{fields: map[string]kind{"cursors": kindArray}, required: []string{"cursors"}, run: runKillCursors}
-	createCommand          = command{fields: map[string]kind{"storageEngine": kindDoc, "autoIndexId": kindBool, "capped": kindBool}, write: true, run: runCreate}
-	dropCommand            = command{write: true, run: runDrop}
-	dropDatabaseCommand    = command{write: true, run: runDropDatabase}
+	pingCommand        = command{stable: true, run: func(*request) (bson.Raw, error) { return reply(nil), nil }}
+	endSessionsCommand = command{stable: true, run: runEndSessions}
+	buildInfoCommand   = command{run: runBuildInfo}
+	killCursorsCommand = command{fields: map[string]kind{"cursors": kindArray}, required: []string{"cursors"}, stable: true, run: runKillCursors}
+	createCommand      = command{
+		fields: map[string]kind{"storageEngine": kindDoc, "autoIndexId": kindBool, "capped": kindBool},
+		only:   map[string]int32{"capped": value.CodeInvalidOptions},
+		write:  true, stable: true,
+		run: runCreate,
+	}
+	dropCommand            = command{write: true, stable: true, run: runDrop}
+	dropDatabaseCommand    = command{write: true, stable: true, run: runDropDatabase}
 	listCollectionsCommand = command{
 		fields: map[string]kind{"filter": kindDoc, "nameOnly": kindBool, "cursor": kindDoc, "authorizedCollections": kindBool},
+		stable: true,
 		run:    runListCollections,
 	}
 	listDatabasesCommand = command{
 		fields: map[string]kind{"filter": kindDoc, "nameOnly": kindBool, "authorizedDatabases": kindBool},
+		stable: true,
 		run:    runListDatabases,
 	}
 	collStatsCommand = command{fields: map[string]kind{"scale": kindCount}, run: runCollStats}
 )
 
-func adminCommand(name string) *command {
-	switch name {
-	case "hello", "isMaster", "ismaster":
-		return &helloCommand
-	case "ping":
-		return &pingCommand
-	case "buildInfo", "buildinfo":
-		return &buildInfoCommand
-	case "endSessions":
-		return &endSessionsCommand
-	case "killCursors":
-		return &killCursorsCommand
-	case "create":
-		return &createCommand
-	case "createIndexes":
-		return &createIndexesCommand
-	case "listIndexes":
-		return &listIndexesCommand
-	case "dropIndexes":
-		return &dropIndexesCommand
-	case "drop":
-		return &dropCommand
-	case "dropDatabase":
-		return &dropDatabaseCommand
-	case "listCollections":
-		return &listCollectionsCommand
-	case "listDatabases":
-		return &listDatabasesCommand
-	case "collStats":
-		return &collStatsCommand
-	default:
-		return nil
-	}
-}
-
-// hello describes a standalone server. Without a topologyVersion the driver polls
+// hello describes a standalone server, or the only member of a replica set. Without a topologyVersion the driver polls
 // instead of keeping a request open.
 func (e *Engine) hello(name string) bson.Raw {
 	return reply(func(b []byte) []byte {
@@ -90,11 +61,15 @@ func (e *Engine) hello(name string) bson.Raw {
 		} else {
 			b = bsoncore.AppendBooleanElement(b, "ismaster", true)
 		}
+		if e.setName != "" {
+			b = bsoncore.AppendStringElement(b, "setName", e.setName)
+			b = bsoncore.AppendBooleanElement(b, "secondary", false)
+		}
 		b = bsoncore.AppendInt32Element(b, "maxBsonObjectSize", maxDocument)
 		b = bsoncore.AppendInt32Element(b, "maxMessageSizeBytes", wire.MaxMessage)
 		b = bsoncore.AppendInt32Element(b, "maxWriteBatchSize", maxStatements)
 		b = bsoncore.AppendDateTimeElement(b, "localTime", e.now().UnixMilli())
-		b = bsoncore.AppendInt32Element(b, "logicalSessionTimeoutMinutes", 30)
+		b = bsoncore.AppendInt32Element(b, "logicalSessionTimeoutMinutes", sessionMinutes)
 		b = bsoncore.AppendInt32Element(b, "minWireVersion", 0)
 		b = bsoncore.AppendInt32Element(b, "maxWireVersion", maxWireVersion)
 		return bsoncore.AppendBooleanElement(b, "readOnly", false)
@@ -202,8 +177,8 @@ func runCreate(q *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.flag("capped") {
-		return nil, refuse(value.CodeInvalidOptions, "InvalidOptions", "capped collections are not supported")
+	if q.has("autoIndexId") && !q.flag("autoIndexId") {
+		return nil, refuse(value.CodeInvalidOptions, "InvalidOptions", "autoIndexId:false is only allowed for collections in the local database")
 	}
 	i, opts := bsoncore.AppendDocumentStart(nil)
 	if v, ok := q.fields["storageEngine"]; ok {
@@ -322,6 +297,9 @@ func runListCollections(q *request) (bson.Raw, error) {
 }
 
 func runListDatabases(q *request) (bson.Raw, error) {
+	if q.db != "admin" {
+		return nil, refuse(13, "Unauthorized", "listDatabases may only be run against the admin database.")
+	}
 	m, err := query.Compile(q.doc("filter"))
 	if err != nil {
 		return nil, err
@@ -355,6 +333,7 @@ func runListDatabases(q *request) (bson.Raw, error) {
 		b, _ = bsoncore.AppendArrayEnd(b, ai)
 		if !q.flag("nameOnly") {
 			b = bsoncore.AppendInt64Element(b, "totalSize", total)
+			b = bsoncore.AppendInt64Element(b, "totalSizeMb", total>>20)
 		}
 		return b
 	}), nil
@@ -365,7 +344,10 @@ func runCollStats(q *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	scale := max(1, q.int("scale", 1))
+	scale := q.int("scale", 1)
+	if scale < 1 {
+		return nil, refuse(51024, "Location51024", "BSON field 'scale' value must be >= 1, actual value '"+itoa(int(scale))+"'")
+	}
 	coll := q.e.catalog.Load().colls[ns]
 	return reply(func(b []byte) []byte {
 		b = bsoncore.AppendStringElement(b, "ns", ns.String())
@@ -380,8 +362,9 @@ func runCollStats(q *request) (bson.Raw, error) {
 			b = bsoncore.AppendInt64Element(b, "avgObjSize", size/count)
 		}
 		b = bsoncore.AppendInt64Element(b, "storageSize", size/scale)
-		b = bsoncore.AppendInt32Element(b, "nindexes", int32(indexes)) // at most 64
-		b = bsoncore.AppendInt64Element(b, "scaleFactor", scale)
+		b = bsoncore.AppendBooleanElement(b, "capped", false)
+		b = bsoncore.AppendInt32Element(b, "nindexes", int32(indexes))                      // at most 64
+		b = bsoncore.AppendInt32Element(b, "scaleFactor", int32(min(scale, math.MaxInt32))) //nolint:gosec // just bounded
 		return b
 	}), nil
 }

@@ -19,8 +19,9 @@ var aggregateCommand = command{
 		"hint": kindAny, "let": kindDoc, "explain": kindBool,
 	},
 	required: []string{"pipeline"},
-	write:    true,
-	run:      runAggregate,
+	only:     map[string]int32{"explain": 2, "let": 2},
+	write:    true, reads: true, stable: true,
+	run: runAggregate,
 }
 
 // pipelineMemory bounds what a pipeline's result may take before the client has
@@ -34,12 +35,6 @@ func runAggregate(q *request) (bson.Raw, error) {
 	}
 	if !q.has("cursor") {
 		return nil, value.FailedToParse("The 'cursor' option is required, except for aggregate with the explain argument")
-	}
-	if q.flag("explain") {
-		return nil, value.BadValue("aggregate option explain is not supported")
-	}
-	if v := q.doc("let"); len(v) > 5 {
-		return nil, value.BadValue("aggregate option let is not supported")
 	}
 	size := int64(defaultBatch)
 	err = eachField("cursor", q.fields["cursor"], func(key string, v bson.RawValue) error {
@@ -156,8 +151,9 @@ func (q *request) pipeline(ns namespace, p *expr.Pipeline) ([]bson.Raw, error) {
 	if pre.Limit > 0 {
 		s.limit = pre.Limit
 	}
+	vars := expr.Vars{"NOW": value.OfDate(q.e.now().UnixMilli())}
 	for {
-		docs, err := collect(pre.Rest.Run(s.documents()))
+		docs, err := collect(pre.Rest.RunVars(s.documents(), vars))
 		if !errors.Is(err, errStale) {
 			return docs, err
 		}

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/eidermail/eider/embedded/docstore/project"
+	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 const (
@@ -233,12 +234,16 @@ func (q *request) cursorReply(ns namespace, src source, batchSize int64, single 
 var getMoreCommand = command{
 	fields:   map[string]kind{"collection": kindString, "batchSize": kindCount},
 	required: []string{"collection"},
+	stable:   true,
 	run:      runGetMore,
 }
 
 func runGetMore(q *request) (bson.Raw, error) {
 	if q.first.Type != bson.TypeInt64 {
 		return nil, wrongType("getMore", "getMore", q.first.Type, "long")
+	}
+	if q.has("maxTimeMS") {
+		return nil, value.BadValue("cannot set maxTimeMS on getMore command for a non-awaitData cursor")
 	}
 	ns := namespace{q.db, q.str("collection")}
 	c, err := q.e.cursors.take(q.first.Int64(), ns)

@@ -14,39 +14,44 @@ import (
 // have, and what it does. What is not here is refused.
 type command struct {
 	fields   map[string]kind
+	items    map[string]map[string]kind // fields of the documents in an array field
 	required []string
-	write    bool // takes a write concern
-	open     bool // unknown fields are no error: hello, as in MongoDB, whose drivers add to it
+	only     map[string]int32 // fields that may be nothing but false or empty, and the code of the refusal
+	write    bool             // takes a write concern
+	retry    bool             // takes a transaction number, which makes it retryable
+	reads    bool             // takes any read concern; others only local
+	stable   bool             // part of MongoDB's stable API, version 1
+	open     bool             // unknown fields are no error: hello, as in MongoDB, whose drivers add to it
 	run      func(*request) (bson.Raw, error)
 }
 
-// lookUp finds a command by its name on the wire: those on documents here, the
-// rest in admin.go. nil: not served.
-func lookUp(name string) *command {
-	switch name {
-	case "find":
-		return &findCommand
-	case "getMore":
-		return &getMoreCommand
-	case "insert":
-		return &insertCommand
-	case "update":
-		return &updateCommand
-	case "delete":
-		return &deleteCommand
-	case "findAndModify", "findandmodify":
-		return &findAndModifyCommand
-	case "aggregate":
-		return &aggregateCommand
-	case "count":
-		return &countCommand
-	case "distinct":
-		return &distinctCommand
-	case "explain":
-		return &explainCommand
-	default:
-		return adminCommand(name)
+// commands are those that are served, by their names on the wire. It is filled in
+// by init, since explain comes back to it.
+var commands map[string]*command
+
+// aliases are further names of commands.
+var aliases = map[string]string{
+	"isMaster": "hello", "ismaster": "hello", "buildinfo": "buildInfo", "findandmodify": "findAndModify",
+}
+
+func init() {
+	commands = map[string]*command{
+		"find": &findCommand, "getMore": &getMoreCommand, "killCursors": &killCursorsCommand,
+		"insert": &insertCommand, "update": &updateCommand, "delete": &deleteCommand, "findAndModify": &findAndModifyCommand,
+		"aggregate": &aggregateCommand, "count": &countCommand, "distinct": &distinctCommand, "explain": &explainCommand,
+		"create": &createCommand, "drop": &dropCommand, "dropDatabase": &dropDatabaseCommand,
+		"createIndexes": &createIndexesCommand, "listIndexes": &listIndexesCommand, "dropIndexes": &dropIndexesCommand,
+		"listCollections": &listCollectionsCommand, "listDatabases": &listDatabasesCommand, "collStats": &collStatsCommand,
+		"hello": &helloCommand, "ping": &pingCommand, "buildInfo": &buildInfoCommand, "endSessions": &endSessionsCommand,
 	}
+}
+
+// lookUp finds a command by its name on the wire. nil: not served.
+func lookUp(name string) *command {
+	if canonical, ok := aliases[name]; ok {
+		name = canonical
+	}
+	return commands[name]
 }
 
 // answer runs a message's command and makes the reply's document.
@@ -122,7 +127,7 @@ func (e *Engine) parse(cmd *command, name string, first bson.RawValue, body bson
 func (q *request) field(key string, v bson.RawValue) error {
 	k, ok := q.cmd.fields[key]
 	if !ok {
-		if k, ok = commonFields[key]; !ok && q.cmd.open {
+		if k, ok = genericFields[key]; !ok && q.cmd.open {
 			return nil
 		}
 		if !ok {
@@ -132,11 +137,15 @@ func (q *request) field(key string, v bson.RawValue) error {
 	if q.has(key) {
 		return refuse(40413, "Location40413", "BSON field '"+q.name+"."+key+"' is a duplicate field")
 	}
-	if v.Type == bson.TypeNull && key != "comment" && k != kindAny {
+	if (v.Type == bson.TypeNull || v.Type == bson.TypeUndefined) && key != "comment" && k != kindAny {
 		return nil // null is as good as absent
 	}
 	if err := k.check(q.name, key, v); err != nil {
 		return err
+	}
+	if code, ok := q.cmd.only[key]; ok && value.Truthy(v) && (v.Type != bson.TypeEmbeddedDocument || len(v.Value) > 5) {
+		e := value.Errorf(code, "%s option %s is not supported", q.name, key)
+		return e
 	}
 	q.fields[key] = v
 	return nil
@@ -147,11 +156,6 @@ func (q *request) finish() error {
 	if q.db == "" || strings.ContainsAny(q.db, "/\\. \"$\x00") || len(q.db) > 63 {
 		return refuse(73, "InvalidNamespace", "Invalid database name: '"+q.db+"'")
 	}
-	for _, name := range []string{"txnNumber", "startTransaction", "autocommit"} {
-		if q.has(name) {
-			return refuse(20, "IllegalOperation", "Transaction numbers are only allowed on a replica set member or mongos")
-		}
-	}
 	for _, name := range q.cmd.required {
 		if !q.has(name) {
 			return missingField(q.name, name)
@@ -160,70 +164,12 @@ func (q *request) finish() error {
 	if ms := q.int("maxTimeMS", 0); ms > 0 {
 		q.deadline = time.Now().Add(time.Duration(min(ms, 1<<31)) * time.Millisecond)
 	}
-	if err := q.readConcern(); err != nil {
-		return err
-	}
-	return q.writeConcern()
-}
-
-// readConcern: one process has no other truth than its own, so local, available
-// and majority are the same. The others need a replica set.
-func (q *request) readConcern() error {
-	v, ok := q.fields["readConcern"]
-	if !ok {
-		return nil
-	}
-	return eachField("readConcern", v, func(key string, v bson.RawValue) error {
-		if key != "level" {
-			return refuse(value.CodeInvalidOptions, "InvalidOptions", "readConcern."+key+" is not supported")
+	for _, check := range []func() error{q.apiVersion, q.session, q.readPreference, q.readConcern, q.writeConcern} {
+		if err := check(); err != nil {
+			return err
 		}
-		if v.Type != bson.TypeString {
-			return wrongType("readConcern", "level", v.Type, "string")
-		}
-		switch value.Str(v) {
-		case "local", "available", "majority":
-			return nil
-		default:
-			return refuse(123, "NotAReplicaSet", "readConcern level '"+value.Str(v)+"' needs a replica set")
-		}
-	})
-}
-
-// writeConcern: a write is on the disk before it is answered when j says so, or
-// without j when w is "majority" or absent, which is MongoDB's default concern.
-// w:1 alone is answered after the commit, and w:0 not at all. More than one node
-// cannot be had.
-func (q *request) writeConcern() error {
-	q.durable = true
-	v, ok := q.fields["writeConcern"]
-	if !ok {
-		return nil
 	}
-	if w, ok := lookupField(v, "w"); ok {
-		q.durable = w.Type == bson.TypeString
-	}
-	if j, ok := lookupField(v, "j"); ok && j.Type == bson.TypeBoolean {
-		q.durable = j.Boolean()
-	}
-	if !q.cmd.write {
-		return refuse(value.CodeInvalidOptions, "InvalidOptions", "Command "+q.name+" does not support writeConcern")
-	}
-	return eachField("writeConcern", v, func(key string, v bson.RawValue) error {
-		switch key {
-		case "j", "fsync":
-			return kindBool.check("writeConcern", key, v)
-		case "wtimeout":
-			return kindNumber.check("writeConcern", key, v)
-		case "w":
-			n, whole := value.Whole(v)
-			if (whole && (n == 0 || n == 1)) || (v.Type == bson.TypeString && value.Str(v) == "majority") {
-				return nil
-			}
-			return refuse(100, "UnsatisfiableWriteConcern", "Not enough data-bearing nodes: the embedded store is one")
-		default:
-			return unknownField("writeConcern", key)
-		}
-	})
+	return nil
 }
 
 // lookupField gives a field of a document value.

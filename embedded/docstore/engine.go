@@ -37,6 +37,10 @@ type Options struct {
 	Path string           // the file; made if absent
 	Log  *slog.Logger     // nil: nothing is logged
 	Now  func() time.Time // nil: time.Now
+
+	// SetName is the replica set that hello names. With one, drivers send their
+	// writes with transaction numbers and retry them. Empty: a standalone server.
+	SetName string
 }
 
 // Engine is an open store. It is a dialer for the driver.
@@ -44,6 +48,7 @@ type Engine struct {
 	path    string
 	log     *slog.Logger
 	now     func() time.Time
+	setName string
 	lock    *conn
 	catalog atomic.Pointer[catalog]
 	writer  *writer
@@ -65,7 +70,7 @@ type Engine struct {
 // ErrForeign and ErrNewer.
 func Open(_ context.Context, o Options) (*Engine, error) {
 	e := &Engine{
-		path: o.Path, log: o.Log, now: o.Now,
+		path: o.Path, log: o.Log, now: o.Now, setName: o.SetName,
 		closing: make(chan struct{}), conns: map[net.Conn]struct{}{},
 	}
 	if e.log == nil {

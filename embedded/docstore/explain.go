@@ -10,7 +10,7 @@ import (
 	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
-var explainCommand = command{fields: map[string]kind{"verbosity": kindString}, run: runExplain}
+var explainCommand = command{fields: map[string]kind{"verbosity": kindString}, reads: true, stable: true, run: runExplain}
 
 // runExplain answers with the plan of a find or a count and, unless only the plan
 // is wanted, with what running it cost.
@@ -43,6 +43,9 @@ func runExplain(q *request) (bson.Raw, error) {
 			s.wish.only, s.wish.reads = true, true
 		}
 	default:
+		if lookUp(string(name)) == nil {
+			return nil, refuse(59, "CommandNotFound", "Explain failed due to unknown command: "+string(name))
+		}
 		err = value.BadValue("explain of %s is not supported", name)
 	}
 	if err != nil {

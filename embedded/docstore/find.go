@@ -9,7 +9,6 @@ import (
 
 	"github.com/eidermail/eider/embedded/docstore/project"
 	"github.com/eidermail/eider/embedded/docstore/query"
-	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
 var findCommand = command{
@@ -19,6 +18,10 @@ var findCommand = command{
 		"let": kindDoc, "allowPartialResults": kindBool, "returnKey": kindBool, "showRecordId": kindBool,
 		"tailable": kindBool, "awaitData": kindBool, "oplogReplay": kindBool,
 	},
+	only: map[string]int32{
+		"tailable": 2, "awaitData": 2, "returnKey": 2, "showRecordId": 2, "oplogReplay": 2, "noCursorTimeout": 2, "let": 2,
+	},
+	reads: true, stable: true,
 	run: runFind,
 }
 
@@ -85,14 +88,6 @@ func findSearch(q *request) (*search, error) {
 	ns, err := q.namespace()
 	if err != nil {
 		return nil, err
-	}
-	for _, name := range []string{"tailable", "awaitData", "returnKey", "showRecordId", "oplogReplay"} {
-		if q.flag(name) {
-			return nil, value.BadValue("find option %s is not supported", name)
-		}
-	}
-	if v := q.doc("let"); len(v) > 5 {
-		return nil, value.BadValue("find option let is not supported")
 	}
 	s, err := newSearch(q, ns, q.doc("filter"), q.doc("sort"), q.doc("projection"), q.fields["hint"])
 	if err != nil {
@@ -191,7 +186,8 @@ func (s *search) tryEach(f func(doc bson.Raw) (bool, error)) error {
 
 var countCommand = command{
 	fields: map[string]kind{"query": kindDoc, "skip": kindCount, "limit": kindNumber, "hint": kindAny},
-	run:    runCount,
+	reads:  true, stable: true,
+	run: runCount,
 }
 
 func runCount(q *request) (bson.Raw, error) {
@@ -279,6 +275,7 @@ func (s *search) quickCount() (n int64, ok bool, err error) {
 var distinctCommand = command{
 	fields:   map[string]kind{"key": kindString, "query": kindDoc, "hint": kindAny},
 	required: []string{"key"},
+	reads:    true,
 	run:      runDistinct,
 }
 

@@ -12,8 +12,9 @@ var findAndModifyCommand = command{
 		"query": kindDoc, "sort": kindDoc, "remove": kindBool, "update": kindAny, "new": kindBool, "fields": kindDoc,
 		"upsert": kindBool, "bypassDocumentValidation": kindBool, "arrayFilters": kindArray, "hint": kindAny, "let": kindDoc,
 	},
-	write: true,
-	run:   runFindAndModify,
+	only:  map[string]int32{"let": 2},
+	write: true, retry: true, stable: true,
+	run: runFindAndModify,
 }
 
 // modified is what a findAndModify did.
@@ -21,6 +22,8 @@ type modified struct {
 	value   bson.Raw // nil: null
 	n       int32
 	existed bool
+	wrote   bool          // a document was changed
+	retried bool          // it had been done before
 	id      bson.RawValue // of an upsert
 }
 
@@ -33,10 +36,7 @@ func runFindAndModify(q *request) (bson.Raw, error) {
 	var m modified
 	err = q.e.writer.write(q.durable, func(t *tx) error {
 		m = modified{}
-		if remove {
-			return st.modifyRemove(t, &m)
-		}
-		return st.modifyUpdate(t, &m, q.flag("new"))
+		return st.modify(t, &m, remove, q.flag("new"))
 	})
 	if err != nil {
 		return nil, err
@@ -57,18 +57,51 @@ func runFindAndModify(q *request) (bson.Raw, error) {
 		}
 		b, _ = bsoncore.AppendDocumentEnd(b, i)
 		if m.value == nil {
-			return bsoncore.AppendNullElement(b, "value")
+			b = bsoncore.AppendNullElement(b, "value")
+		} else {
+			b = appendRawDoc(b, "value", m.value)
 		}
-		return appendRawDoc(b, "value", m.value)
+		if m.retried {
+			b = bsoncore.AppendInt32Element(b, "retriedStmtId", 0)
+		}
+		return b
 	}), nil
+}
+
+// modify does it, unless the session knows it as done.
+func (st *statementOf) modify(t *tx, m *modified, remove, after bool) error {
+	h, err := t.history(st.q)
+	if err != nil {
+		return err
+	}
+	if h != nil {
+		if d, ok := h.done[0]; ok {
+			*m = modified{n: int32(d.n), existed: d.existed, id: d.upserted, retried: true} //nolint:gosec // 0 or 1
+			if d.value.Type == bson.TypeEmbeddedDocument {
+				m.value = d.value.Value
+			}
+			return nil
+		}
+	}
+	if remove {
+		err = st.modifyRemove(t, m)
+	} else {
+		err = st.modifyUpdate(t, m, after)
+	}
+	if err != nil || h == nil || !m.wrote {
+		return err
+	}
+	d := statementDone{n: int64(m.n), existed: m.existed, upserted: m.id}
+	if m.value != nil {
+		d.value = value.OfDoc(m.value)
+	}
+	h.add(d)
+	return h.save()
 }
 
 func (q *request) modifyStatement() (*statementOf, error) {
 	ns, err := q.namespace()
 	if err != nil {
-		return nil, err
-	}
-	if err := noLet(q); err != nil {
 		return nil, err
 	}
 	u, hasUpdate := q.fields["update"]
@@ -106,7 +139,7 @@ func (st *statementOf) modifyRemove(t *tx, m *modified) error {
 	if err != nil || one == nil {
 		return err
 	}
-	m.n, m.value = 1, one.doc
+	m.n, m.value, m.wrote = 1, one.doc, true
 	return t.remove(coll, one.r, one.doc)
 }
 
@@ -119,11 +152,11 @@ func (st *statementOf) modifyUpdate(t *tx, m *modified, after bool) error {
 		}
 	}
 	if one != nil {
-		doc, _, err := st.apply(t, one)
+		doc, wrote, err := st.apply(t, one)
 		if err != nil {
 			return err
 		}
-		m.n, m.existed, m.value = 1, true, one.doc
+		m.n, m.existed, m.value, m.wrote = 1, true, one.doc, wrote
 		if after {
 			m.value = doc
 		}
@@ -136,7 +169,7 @@ func (st *statementOf) modifyUpdate(t *tx, m *modified, after bool) error {
 	if err != nil {
 		return err
 	}
-	m.n = 1
+	m.n, m.wrote = 1, true
 	m.id, _ = value.Lookup(doc, "_id")
 	if after {
 		m.value = doc

@@ -28,6 +28,10 @@ var indexOptions = map[string]kind{
 	"partialFilterExpression": kindDoc, "expireAfterSeconds": kindAny, "ns": kindString,
 }
 
+// indexTypes are the values of a key pattern; any positive number is 1, any
+// negative one -1.
+var indexTypes = []string{"1", "-1", "hashed"}
+
 // parseIndex reads an index's description as createIndexes gets it and as the
 // catalog keeps it.
 func parseIndex(spec bson.Raw) (*indexDef, error) {
@@ -256,15 +260,19 @@ func conflict(have []*indexDef, ix *indexDef) (exists bool, err error) {
 
 var createIndexesCommand = command{
 	fields:   map[string]kind{"indexes": kindArray, "commitQuorum": kindAny},
+	items:    map[string]map[string]kind{"indexes": indexOptions},
 	required: []string{"indexes"},
-	write:    true,
-	run:      runCreateIndexes,
+	write:    true, stable: true,
+	run: runCreateIndexes,
 }
 
 func runCreateIndexes(q *request) (bson.Raw, error) {
 	ns, err := q.namespace()
 	if err != nil {
 		return nil, err
+	}
+	if q.has("commitQuorum") {
+		return nil, value.BadValue("Standalones can't specify commitQuorum")
 	}
 	specs, err := q.docs("indexes")
 	if err != nil {
@@ -367,7 +375,7 @@ func noCollection(ns namespace) error {
 	return refuse(26, "NamespaceNotFound", "ns does not exist: "+ns.String())
 }
 
-var listIndexesCommand = command{fields: map[string]kind{"cursor": kindDoc}, run: runListIndexes}
+var listIndexesCommand = command{fields: map[string]kind{"cursor": kindDoc}, stable: true, run: runListIndexes}
 
 func runListIndexes(q *request) (bson.Raw, error) {
 	ns, err := q.namespace()
@@ -406,7 +414,7 @@ func (q *request) cursorSize() (int64, error) {
 	return size, err
 }
 
-var dropIndexesCommand = command{fields: map[string]kind{"index": kindAny}, required: []string{"index"}, write: true, run: runDropIndexes}
+var dropIndexesCommand = command{fields: map[string]kind{"index": kindAny}, required: []string{"index"}, write: true, stable: true, run: runDropIndexes}
 
 func runDropIndexes(q *request) (bson.Raw, error) {
 	ns, err := q.namespace()

@@ -32,9 +32,9 @@ func TestRefuses(t *testing.T) {
 	}{
 		"unknown command":         {bson.D{{Key: "mapReduce", Value: "c"}}, 59},
 		"login":                   {bson.D{{Key: "saslStart", Value: 1}}, 59},
-		"transaction":             {insert(bson.E{Key: "txnNumber", Value: int64(1)}), 20},
-		"two nodes":               {insert(bson.E{Key: "writeConcern", Value: bson.D{{Key: "w", Value: 2}}}), 100},
-		"tagged write concern":    {insert(bson.E{Key: "writeConcern", Value: bson.D{{Key: "w", Value: "dc"}}}), 100},
+		"transaction":             {insert(bson.E{Key: "txnNumber", Value: int64(1)}, bson.E{Key: "startTransaction", Value: true}, bson.E{Key: "autocommit", Value: false}), 20},
+		"two nodes":               {insert(bson.E{Key: "writeConcern", Value: bson.D{{Key: "w", Value: 2}}}), 2},
+		"tagged write concern":    {insert(bson.E{Key: "writeConcern", Value: bson.D{{Key: "w", Value: "dc"}}}), 2},
 		"snapshot":                {find(bson.E{Key: "readConcern", Value: bson.D{{Key: "level", Value: "snapshot"}}}), 123},
 		"collation":               {find(bson.E{Key: "collation", Value: bson.D{{Key: "locale", Value: "de"}}}), 40415},
 		"tailable":                {find(bson.E{Key: "tailable", Value: true}), 2},

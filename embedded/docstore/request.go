@@ -35,14 +35,9 @@ type request struct {
 	seqs     map[string][]bson.Raw
 	deadline time.Time // of maxTimeMS; zero for none
 	durable  bool      // by the write concern
+	lsid     bson.Raw  // the session's id; nil for none
+	txn      *int64    // the number of a retryable write
 	rowsSeen int
-}
-
-// commonFields may come with every command.
-var commonFields = map[string]kind{
-	"$db": kindString, "lsid": kindDoc, "$clusterTime": kindDoc, "$readPreference": kindDoc, "comment": kindAny,
-	"maxTimeMS": kindCount, "readConcern": kindDoc, "writeConcern": kindDoc,
-	"txnNumber": kindAny, "startTransaction": kindAny, "autocommit": kindAny,
 }
 
 func (q *request) has(name string) bool {

@@ -58,7 +58,7 @@ func (e *Engine) expire() error {
 			}
 		}
 	}
-	return nil
+	return e.expireSessions()
 }
 
 // expireSome removes up to sweepBatch documents whose date is old. Of an array the

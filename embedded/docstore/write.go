@@ -15,8 +15,8 @@ const maxStatements = 100_000
 var insertCommand = command{
 	fields:   map[string]kind{"documents": kindArray, "ordered": kindBool, "bypassDocumentValidation": kindBool},
 	required: []string{"documents"},
-	write:    true,
-	run:      runInsert,
+	write:    true, retry: true, stable: true,
+	run: runInsert,
 }
 
 func checkStatements(n int) error {
@@ -48,7 +48,7 @@ func runInsert(q *request) (bson.Raw, error) {
 	var res writeResult
 	err = q.e.writer.write(q.durable, func(t *tx) error {
 		res = writeResult{}
-		return res.each(q, len(docs), func(i int) error {
+		return res.each(q, t, len(docs), func(i int) error {
 			if bad[i] != nil {
 				return bad[i]
 			}
@@ -65,14 +65,16 @@ func runInsert(q *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	return res.reply(false), nil
+	return res.reply(), nil
 }
 
 // writeResult is the outcome of a write command.
 type writeResult struct {
+	updates     bool // it is an update's: n counts what matched
 	n, modified int64
 	errs        []writeError
 	upserted    []upserted
+	retried     []int // statements that had been done before
 }
 
 type upserted struct {
@@ -81,10 +83,17 @@ type upserted struct {
 }
 
 // each runs the statements, up to the first error if they are ordered. A failure
-// of the store itself fails the command.
-func (w *writeResult) each(q *request, n int, f func(i int) error) error {
+// of the store itself fails the command. With a transaction number a statement
+// that was done before is not done again.
+func (w *writeResult) each(q *request, t *tx, n int, f func(i int) error) error {
+	h, err := t.history(q)
+	if err != nil {
+		return err
+	}
+	changed := false
 	for i := range n {
-		err := f(i)
+		wrote, err := w.statement(h, i, f)
+		changed = changed || wrote
 		if err == nil {
 			continue
 		}
@@ -93,16 +102,58 @@ func (w *writeResult) each(q *request, n int, f func(i int) error) error {
 		}
 		w.errs = append(w.errs, writeError{i, err})
 		if q.ordered() {
-			return nil
+			break
 		}
+	}
+	if h != nil && changed {
+		return h.save()
 	}
 	return nil
 }
 
-func (w *writeResult) reply(isUpdate bool) bson.Raw {
+// statement runs a statement or, if the session knows it as done, takes what it
+// did. wrote tells that there is something new to remember.
+func (w *writeResult) statement(h *history, i int, f func(i int) error) (wrote bool, err error) {
+	if h == nil {
+		return false, f(i)
+	}
+	if d, ok := h.done[i]; ok {
+		w.n += d.n
+		w.modified += d.modified
+		if d.upserted.Type != 0 {
+			w.upserted = append(w.upserted, upserted{i, d.upserted})
+		}
+		w.retried = append(w.retried, i)
+		return false, nil
+	}
+	was := *w
+	if err := f(i); err != nil {
+		return false, err
+	}
+	d := statementDone{index: i, n: w.n - was.n, modified: w.modified - was.modified}
+	if len(w.upserted) > len(was.upserted) {
+		d.upserted = w.upserted[len(was.upserted)].id
+	}
+	if !w.wrote(was) {
+		return false, nil
+	}
+	h.add(d)
+	return true, nil
+}
+
+// wrote tells if a document was changed since then: an update that only matches
+// has changed none.
+func (w *writeResult) wrote(was writeResult) bool {
+	if w.updates {
+		return w.modified > was.modified || len(w.upserted) > len(was.upserted)
+	}
+	return w.n > was.n
+}
+
+func (w *writeResult) reply() bson.Raw {
 	return reply(func(b []byte) []byte {
 		b = appendCount(b, w.n)
-		if isUpdate {
+		if w.updates {
 			b = bsoncore.AppendInt32Element(b, "nModified", int32(w.modified)) //nolint:gosec // far below
 		}
 		if len(w.upserted) > 0 {
@@ -115,26 +166,43 @@ func (w *writeResult) reply(isUpdate bool) bson.Raw {
 			}
 			b, _ = bsoncore.AppendArrayEnd(a, ai)
 		}
-		return appendWriteErrors(b, w.errs)
+		b = appendWriteErrors(b, w.errs)
+		return appendRetried(b, w.retried)
 	})
+}
+
+func appendRetried(b []byte, list []int) []byte {
+	if len(list) == 0 {
+		return b
+	}
+	ai, b := bsoncore.AppendArrayElementStart(b, "retriedStmtIds")
+	for n, i := range list {
+		b = bsoncore.AppendInt32Element(b, itoa(n), int32(i)) //nolint:gosec // at most 100,000
+	}
+	b, _ = bsoncore.AppendArrayEnd(b, ai)
+	return b
 }
 
 var updateCommand = command{
 	fields:   map[string]kind{"updates": kindArray, "ordered": kindBool, "bypassDocumentValidation": kindBool, "let": kindDoc},
+	items:    map[string]map[string]kind{"updates": updateFields},
 	required: []string{"updates"},
-	write:    true,
-	run:      runUpdate,
+	only:     map[string]int32{"let": 2},
+	write:    true, retry: true, stable: true,
+	run: runUpdate,
 }
 
 var updateFields = map[string]kind{
-	"q": kindDoc, "u": kindAny, "multi": kindBool, "upsert": kindBool, "arrayFilters": kindArray, "hint": kindAny, "sort": kindDoc,
+	"q": kindDoc, "u": kindAny, "multi": kindBool, "upsert": kindBool, "arrayFilters": kindArray, "hint": kindAny,
 }
 
 var deleteCommand = command{
 	fields:   map[string]kind{"deletes": kindArray, "ordered": kindBool, "let": kindDoc},
+	items:    map[string]map[string]kind{"deletes": deleteFields},
 	required: []string{"deletes"},
-	write:    true,
-	run:      runDelete,
+	only:     map[string]int32{"let": 2},
+	write:    true, retry: true, stable: true,
+	run: runDelete,
 }
 
 var deleteFields = map[string]kind{"q": kindDoc, "limit": kindNumber, "hint": kindAny}
@@ -170,13 +238,6 @@ func fieldsOf(name string, doc bson.Raw, table map[string]kind, required ...stri
 	return out, err
 }
 
-func noLet(q *request) error {
-	if v := q.doc("let"); len(v) > 5 {
-		return value.BadValue("%s option let is not supported", q.name)
-	}
-	return nil
-}
-
 func runUpdate(q *request) (bson.Raw, error) {
 	ns, err := q.namespace()
 	if err != nil {
@@ -189,9 +250,6 @@ func runUpdate(q *request) (bson.Raw, error) {
 	if err := checkStatements(len(docs)); err != nil {
 		return nil, err
 	}
-	if err := noLet(q); err != nil {
-		return nil, err
-	}
 	list := make([]*statementOf, len(docs))
 	for i, d := range docs {
 		if list[i], err = q.updateStatement(ns, d); err != nil {
@@ -200,13 +258,13 @@ func runUpdate(q *request) (bson.Raw, error) {
 	}
 	var res writeResult
 	err = q.e.writer.write(q.durable, func(t *tx) error {
-		res = writeResult{}
-		return res.each(q, len(list), func(i int) error { return list[i].update(t, i, &res) })
+		res = writeResult{updates: true}
+		return res.each(q, t, len(list), func(i int) error { return list[i].update(t, i, &res) })
 	})
 	if err != nil {
 		return nil, err
 	}
-	return res.reply(true), nil
+	return res.reply(), nil
 }
 
 func (q *request) updateStatement(ns namespace, doc bson.Raw) (*statementOf, error) {
@@ -217,13 +275,13 @@ func (q *request) updateStatement(ns namespace, doc bson.Raw) (*statementOf, err
 	if t := f["u"].Type; t != bson.TypeEmbeddedDocument && t != bson.TypeArray {
 		return nil, value.FailedToParse("Update argument must be either an object or an array")
 	}
-	if _, ok := f["sort"]; ok {
-		return nil, unknownField("update.updates", "sort")
-	}
 	st := &statementOf{multi: value.Truthy(f["multi"]), upsert: value.Truthy(f["upsert"])}
 	st.search, st.err = newSearch(q, ns, f["q"].Value, nil, nil, f["hint"])
 	if st.err == nil {
 		st.u, st.err = compileUpdate(f["u"], f["arrayFilters"])
+	}
+	if st.multi && q.txn != nil {
+		return nil, refuse(value.CodeInvalidOptions, "InvalidOptions", "Cannot use (or request) retryable writes with multi=true")
 	}
 	if st.err == nil && st.multi && st.u.IsReplacement() {
 		st.err = value.FailedToParse("multi update is not supported for replacement-style update")
@@ -418,9 +476,6 @@ func runDelete(q *request) (bson.Raw, error) {
 	if err := checkStatements(len(docs)); err != nil {
 		return nil, err
 	}
-	if err := noLet(q); err != nil {
-		return nil, err
-	}
 	list := make([]*statementOf, len(docs))
 	for i, d := range docs {
 		f, err := fieldsOf("delete.deletes", d, deleteFields, "q", "limit")
@@ -431,18 +486,21 @@ func runDelete(q *request) (bson.Raw, error) {
 		if limit != 0 && limit != 1 {
 			return nil, value.FailedToParse("The limit field in delete objects must be 0 or 1. Got %d", limit)
 		}
+		if limit == 0 && q.txn != nil {
+			return nil, refuse(value.CodeInvalidOptions, "InvalidOptions", "Cannot use (or request) retryable writes with limit=0")
+		}
 		list[i] = &statementOf{multi: limit == 0}
 		list[i].search, list[i].err = newSearch(q, ns, f["q"].Value, nil, nil, f["hint"])
 	}
 	var res writeResult
 	err = q.e.writer.write(q.durable, func(t *tx) error {
 		res = writeResult{}
-		return res.each(q, len(list), func(i int) error { return list[i].remove(t, &res) })
+		return res.each(q, t, len(list), func(i int) error { return list[i].remove(t, &res) })
 	})
 	if err != nil {
 		return nil, err
 	}
-	return res.reply(false), nil
+	return res.reply(), nil
 }
 
 func (st *statementOf) remove(t *tx, res *writeResult) error {

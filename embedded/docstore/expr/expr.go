@@ -5,6 +5,8 @@ package expr
 import (
 	"bytes"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,9 +41,9 @@ type Pipeline struct {
 
 // CompilePipeline compiles a pipeline and keeps its own copy. The error is a
 // *value.Error.
-func CompilePipeline(stages []bson.Raw) (*Pipeline, error) {
+func CompilePipeline(list []bson.Raw) (*Pipeline, error) {
 	p := &Pipeline{}
-	for _, s := range stages {
+	for _, s := range list {
 		if err := value.Check(s); err != nil {
 			return nil, err
 		}
@@ -58,33 +60,24 @@ func CompilePipeline(stages []bson.Raw) (*Pipeline, error) {
 	return p, nil
 }
 
+// stages are those that are served.
+var stages = map[string]func(f value.Field) (stage, error){
+	"$match": newMatch, "$sort": newSort, "$limit": newLimit, "$skip": newSkip, "$project": newProject,
+	"$addFields": newAdd, "$set": newAdd, "$unset": newUnset, "$replaceRoot": newReplace, "$replaceWith": newReplace,
+	"$group": newGroup, "$count": newCount, "$unwind": newUnwind,
+}
+
+// Known tells if there is a stage of that name.
+func Known(name string) bool { return stages[name] != nil }
+
+// Stages names the stages.
+func Stages() []string { return slices.Sorted(maps.Keys(stages)) }
+
 func compileStage(f value.Field) (stage, error) {
-	switch f.Key {
-	case "$match":
-		return newMatch(f)
-	case "$sort":
-		return newSort(f)
-	case "$limit":
-		return newLimit(f)
-	case "$skip":
-		return newSkip(f)
-	case "$project":
-		return newProject(f)
-	case "$addFields", "$set":
-		return newAdd(f)
-	case "$unset":
-		return newUnset(f)
-	case "$replaceRoot", "$replaceWith":
-		return newReplace(f)
-	case "$group":
-		return newGroup(f)
-	case "$count":
-		return newCount(f)
-	case "$unwind":
-		return newUnwind(f)
-	default:
-		return nil, value.Errorf(40324, "Unrecognized pipeline stage name: '%s'", f.Key)
+	if s := stages[f.Key]; s != nil {
+		return s(f)
 	}
+	return nil, value.Errorf(40324, "Unrecognized pipeline stage name: '%s'", f.Key)
 }
 
 // Run feeds the documents through the pipeline. Documents must stay unchanged

@@ -1,6 +1,8 @@
 package expr
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -38,6 +40,12 @@ var accumulators = map[string]func() accumulator{
 	"$last":     func() accumulator { return &edge{} },
 	"$push":     func() accumulator { return &push{} },
 	"$addToSet": func() accumulator { return &set{seen: map[string]bool{}} },
+	"$count":    func() accumulator { return &sum{} }, // of ones
+}
+
+// Accumulators names the accumulators of $group.
+func Accumulators() []string {
+	return slices.Sorted(maps.Keys(accumulators))
 }
 
 func newGroup(f value.Field) (stage, error) {
@@ -93,7 +101,7 @@ func (g *group) add(f value.Field) error {
 		if op.Type != bson.TypeEmbeddedDocument || len(value.Fields(op.Value)) > 0 {
 			return value.TypeMismatch("$count takes no arguments, i.e. $count:{}")
 		}
-		op = value.Field{Key: "$sum", RawValue: value.OfInt32(1)}
+		op.RawValue = value.OfInt32(1)
 	}
 	newAcc, ok := accumulators[op.Key]
 	if !ok {

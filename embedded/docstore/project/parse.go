@@ -26,6 +26,9 @@ type parser struct {
 	hasElem    bool
 }
 
+// Operators are those of a find's projection besides expressions.
+var Operators = []string{"$", "$elemMatch", "$slice"}
+
 func parse(spec bson.Raw, find bool) (*parser, error) {
 	p := &parser{root: &node{}, find: find, plain: true}
 	for _, f := range value.Fields(spec) {

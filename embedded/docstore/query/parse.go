@@ -51,42 +51,43 @@ func (p *parser) document(doc []byte) (*andNode, error) {
 }
 
 func (p *parser) topOperator(and *andNode, e element) error {
+	if o, ok := topOperators[e.key]; ok {
+		return o(p, and, e)
+	}
 	switch e.key {
-	case "$and", "$or", "$nor":
-		branches, err := p.branches(e)
-		if err != nil {
-			return err
-		}
-		switch e.key {
-		case "$or":
-			and.nodes = append(and.nodes, &orNode{branches})
-		case "$nor":
-			and.nodes = append(and.nodes, &norNode{branches})
-		default:
-			for _, b := range branches {
-				and.nodes = append(and.nodes, b.nodes...)
-			}
-		}
-		return nil
-	case "$expr":
-		return p.expression(and, e)
-	case "$comment":
-		return nil
-	case "$alwaysTrue", "$alwaysFalse":
-		if n, ok := value.Whole(e.RawValue); !ok || n != 1 {
-			return value.FailedToParse("%s must be an integer value of 1", e.key)
-		}
-		and.nodes = append(and.nodes, constNode(e.key == "$alwaysTrue"))
-		return nil
 	case "$text":
-		return value.Errorf(27, "text index required for $text query")
+		return value.Errorf(value.CodeIndexNotFound, "text index required for $text query")
 	case "$where":
 		return value.BadValue("no globalScriptEngine in $where parsing")
-	case "$jsonSchema", "$sampleRate":
-		return value.BadValue("%s is not supported", e.key)
 	default:
 		return value.BadValue("unknown top level operator: %s. If you have a field name that starts with a '$' symbol, consider using $getField or $setField.", e.key)
 	}
+}
+
+func (p *parser) logical(and *andNode, e element) error {
+	branches, err := p.branches(e)
+	if err != nil {
+		return err
+	}
+	switch e.key {
+	case "$or":
+		and.nodes = append(and.nodes, &orNode{branches})
+	case "$nor":
+		and.nodes = append(and.nodes, &norNode{branches})
+	default:
+		for _, b := range branches {
+			and.nodes = append(and.nodes, b.nodes...)
+		}
+	}
+	return nil
+}
+
+func (p *parser) constant(and *andNode, e element) error {
+	if n, ok := value.Whole(e.RawValue); !ok || n != 1 {
+		return value.FailedToParse("%s must be an integer value of 1", e.key)
+	}
+	and.nodes = append(and.nodes, constNode(e.key == "$alwaysTrue"))
+	return nil
 }
 
 func (p *parser) branches(e element) ([]*andNode, error) {
@@ -199,57 +200,10 @@ func negate(n valueNode, err error) (valueNode, error) {
 // operator compiles one operator; all are its neighbours, for $regex and
 // $options. $options alone gives nothing.
 func (p *parser) operator(e element, all []element) (valueNode, error) {
-	switch e.key {
-	case "$eq":
-		return comparison(Eq, e)
-	case "$gt":
-		return comparison(Gt, e)
-	case "$gte":
-		return comparison(Gte, e)
-	case "$lt":
-		return comparison(Lt, e)
-	case "$lte":
-		return comparison(Lte, e)
-	case "$ne":
-		return negate(comparison(Eq, e))
-	case "$in":
-		return pred(inList(e))
-	case "$nin":
-		return negate(pred(inList(e)))
-	case "$exists":
-		if value.Truthy(e.RawValue) {
-			return &predNode{pred: exists{}}, nil
-		}
-		return negate(&predNode{pred: exists{}}, nil)
-	case "$type":
-		return pred(typeSet(e))
-	case "$not":
-		return p.not(e)
-	case "$elemMatch":
-		return p.elemMatch(e)
-	case "$all":
-		return p.all(e)
-	case "$size":
-		n, ok := value.Whole(e.RawValue)
-		if !ok || n < 0 {
-			return nil, value.BadValue("Failed to parse $size. Expected a non-negative integer")
-		}
-		return &predNode{pred: size(n), whole: true}, nil
-	case "$mod":
-		return pred(parseModulo(e))
-	case "$regex", "$options":
-		return regexOperator(e, all)
-	case "$bitsAllSet":
-		return pred(parseBits(allSet, e))
-	case "$bitsAllClear":
-		return pred(parseBits(allClear, e))
-	case "$bitsAnySet":
-		return pred(parseBits(anySet, e))
-	case "$bitsAnyClear":
-		return pred(parseBits(anyClear, e))
-	default:
-		return nil, value.BadValue("unknown operator: %s", e.key)
+	if o, ok := fieldOperators[e.key]; ok {
+		return o(p, e, all)
 	}
+	return nil, value.BadValue("unknown operator: %s", e.key)
 }
 
 func comparison(op Op, e element) (valueNode, error) {

@@ -217,6 +217,14 @@ func contains(list []bson.RawValue, v bson.RawValue) bool {
 // pop is $pop.
 type pop struct{ first bool }
 
+func newPop(f value.Field) (op, error) {
+	n, ok := value.Whole(f.RawValue)
+	if !ok || n != 1 && n != -1 {
+		return nil, value.FailedToParse("$pop expects 1 or -1, found: %s", value.TypeName(f.Type))
+	}
+	return &pop{first: n < 0}, nil
+}
+
 func (p *pop) apply(_ *context, old bson.RawValue) (bson.RawValue, action, error) {
 	if value.Missing(old) {
 		return old, keep, nil
@@ -243,6 +251,13 @@ type pull struct{ match func(bson.RawValue) bool }
 
 func anyOf(values []bson.RawValue) func(bson.RawValue) bool {
 	return func(v bson.RawValue) bool { return contains(values, v) }
+}
+
+func newPullAll(f value.Field) (op, error) {
+	if f.Type != bson.TypeArray {
+		return nil, value.BadValue("$pullAll requires an array argument but was given a %s", value.TypeName(f.Type))
+	}
+	return &pull{match: anyOf(value.Elements(f.Value))}, nil
 }
 
 // newPull: operators and regular expressions match the elements, a document is
@@ -286,7 +301,7 @@ func compilePull(filter bson.Raw) (*query.Matcher, error) {
 		return nil, err
 	}
 	if m.CanFail() {
-		return nil, value.Errorf(224, "$expr is not allowed in this context") // QueryFeatureNotAllowed
+		return nil, value.Errorf(value.CodeQueryFeatureNotAllowed, "$expr is not allowed in this context")
 	}
 	return m, nil
 }

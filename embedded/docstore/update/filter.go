@@ -24,7 +24,7 @@ func compileFilters(docs []bson.Raw) (*filters, error) {
 			return nil, err
 		}
 		if m.CanFail() {
-			return nil, value.Errorf(224, "$expr is not allowed in the context of array filters") // QueryFeatureNotAllowed
+			return nil, value.Errorf(value.CodeQueryFeatureNotAllowed, "$expr is not allowed in the context of array filters")
 		}
 		roots := m.Roots()
 		if len(roots) != 1 {

@@ -1,6 +1,7 @@
 package update
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,7 +20,7 @@ type compiler struct {
 func compileOperators(doc []byte, f *filters) (*Update, error) {
 	c := &compiler{root: newObject(), filters: f}
 	for _, m := range value.Fields(doc) {
-		if !slices.Contains(modifiers, m.Key) {
+		if _, ok := modifiers[m.Key]; !ok {
 			return nil, value.FailedToParse("Unknown modifier: %s. Expected a valid update modifier or pipeline-style update specified as an array", m.Key)
 		}
 		if m.Type != bson.TypeEmbeddedDocument {
@@ -39,10 +40,34 @@ func compileOperators(doc []byte, f *filters) (*Update, error) {
 	return &Update{root: c.root, renames: c.renames}, nil
 }
 
-var modifiers = []string{
-	"$set", "$unset", "$inc", "$mul", "$min", "$max", "$rename", "$setOnInsert", "$currentDate",
-	"$push", "$pull", "$pullAll", "$addToSet", "$pop", "$bit",
+// modifiers are the operators that are served. $rename is not only an operator at
+// one path and is compiled apart.
+var modifiers = map[string]func(f value.Field) (op, error){
+	"$set":         newSet,
+	"$setOnInsert": newSet,
+	"$unset":       func(value.Field) (op, error) { return unset{}, nil },
+	"$inc":         func(f value.Field) (op, error) { return newArithmetic("$inc", f) },
+	"$mul":         func(f value.Field) (op, error) { return newArithmetic("$mul", f) },
+	"$min":         func(f value.Field) (op, error) { return &extreme{f.RawValue, -1}, nil },
+	"$max":         func(f value.Field) (op, error) { return &extreme{f.RawValue, 1}, nil },
+	"$rename":      nil,
+	"$currentDate": newCurrentDate,
+	"$push":        newPush,
+	"$addToSet":    newAddToSet,
+	"$pop":         newPop,
+	"$pull":        newPull,
+	"$pullAll":     newPullAll,
+	"$bit":         newBit,
 }
+
+// Modifiers are the fields of an argument of $push and, $each only, of $addToSet.
+var Modifiers = []string{"$each", "$position", "$slice", "$sort"}
+
+// Positional are the parts of a path that stand for array elements.
+var Positional = []string{"$", "$[]", "$[identifier]"}
+
+// Operators names the operators of an update.
+func Operators() []string { return slices.Sorted(maps.Keys(modifiers)) }
 
 func (c *compiler) field(modifier string, f value.Field) error {
 	if modifier == "$rename" {
@@ -52,7 +77,7 @@ func (c *compiler) field(modifier string, f value.Field) error {
 	if err != nil {
 		return err
 	}
-	o, err := newOp(modifier, f)
+	o, err := modifiers[modifier](f)
 	if err != nil {
 		return err
 	}
@@ -63,43 +88,13 @@ func (c *compiler) field(modifier string, f value.Field) error {
 	return nil
 }
 
-func newOp(modifier string, f value.Field) (op, error) {
-	switch modifier {
-	case "$set", "$setOnInsert":
-		return &setTo{f.RawValue}, nil
-	case "$unset":
-		return unset{}, nil
-	case "$inc", "$mul":
-		if !value.IsNumber(f.Type) {
-			return nil, value.TypeMismatch("Cannot %s with non-numeric argument: {%s: ...}", modifier[1:], f.Key)
-		}
-		return &arithmetic{by: f.RawValue, mul: modifier == "$mul"}, nil
-	case "$min":
-		return &extreme{f.RawValue, -1}, nil
-	case "$max":
-		return &extreme{f.RawValue, 1}, nil
-	case "$currentDate":
-		return newCurrentDate(f)
-	case "$push":
-		return newPush(f)
-	case "$addToSet":
-		return newAddToSet(f)
-	case "$pop":
-		n, ok := value.Whole(f.RawValue)
-		if !ok || n != 1 && n != -1 {
-			return nil, value.FailedToParse("$pop expects 1 or -1, found: %s", value.TypeName(f.Type))
-		}
-		return &pop{first: n < 0}, nil
-	case "$pull":
-		return newPull(f)
-	case "$pullAll":
-		if f.Type != bson.TypeArray {
-			return nil, value.BadValue("$pullAll requires an array argument but was given a %s", value.TypeName(f.Type))
-		}
-		return &pull{match: anyOf(value.Elements(f.Value))}, nil
-	default: // $bit
-		return newBit(f)
+func newSet(f value.Field) (op, error) { return &setTo{f.RawValue}, nil }
+
+func newArithmetic(modifier string, f value.Field) (op, error) {
+	if !value.IsNumber(f.Type) {
+		return nil, value.TypeMismatch("Cannot %s with non-numeric argument: {%s: ...}", modifier[1:], f.Key)
 	}
+	return &arithmetic{by: f.RawValue, mul: modifier == "$mul"}, nil
 }
 
 // path checks and splits a path of an update.

@@ -9,6 +9,7 @@ package update
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,9 @@ func compileReplacement(doc bson.Raw) (*Update, error) {
 	return &Update{replacement: doc}, nil
 }
 
+// Stages are the stages that the pipeline of an update may have.
+var Stages = []string{"$addFields", "$project", "$replaceRoot", "$replaceWith", "$set", "$unset"}
+
 func compilePipeline(array []byte) (*Update, error) {
 	var stages []bson.Raw
 	for _, v := range value.Elements(array) {
@@ -85,11 +89,8 @@ func compilePipeline(array []byte) (*Update, error) {
 			return nil, value.TypeMismatch("Each element of the 'pipeline' array must be an object")
 		}
 		_, k, _, _, _ := value.Next(value.Inside(v.Value))
-		switch name := string(k); name {
-		case "$set", "$addFields", "$unset", "$project", "$replaceWith", "$replaceRoot":
-		case "$match", "$sort", "$limit", "$skip", "$group", "$count", "$unwind":
+		if name := string(k); expr.Known(name) && !slices.Contains(Stages, name) {
 			return nil, value.Errorf(value.CodeInvalidOptions, "%s is not allowed to be used within an update", name)
-		default: // CompilePipeline names the error
 		}
 		stages = append(stages, v.Value)
 	}

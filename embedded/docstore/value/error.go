@@ -31,6 +31,10 @@ func codeName(code int32) string {
 		return "InvalidLength"
 	case CodeInvalidBSON:
 		return "InvalidBSON"
+	case CodeIndexNotFound:
+		return "IndexNotFound"
+	case CodeQueryFeatureNotAllowed:
+		return "QueryFeatureNotAllowed"
 	case CodePathNotViable:
 		return "PathNotViable"
 	case CodeCannotBackfill:
@@ -53,6 +57,8 @@ func codeName(code int32) string {
 		return "InvalidOptions"
 	case CodeInvalidOperator:
 		return "InvalidPipelineOperator"
+	case CodeTransactionTooOld:
+		return "TransactionTooOld"
 	case CodeNotImplemented:
 		return "NotImplemented"
 	case CodeExceededMemory:
@@ -66,27 +72,30 @@ func codeName(code int32) string {
 
 // The error codes used by name.
 const (
-	CodeInternal          int32 = 1
-	CodeBadValue          int32 = 2
-	CodeFailedToParse     int32 = 9
-	CodeTypeMismatch      int32 = 14
-	CodeOverflow          int32 = 15
-	CodeInvalidLength     int32 = 16
-	CodeInvalidBSON       int32 = 22
-	CodePathNotViable     int32 = 28
-	CodeCannotBackfill    int32 = 34
-	CodeConflictingUpdate int32 = 40
-	CodeDollarPrefixed    int32 = 52
-	CodeInvalidID         int32 = 53
-	CodeNotSingleValue    int32 = 54
-	CodeEmptyFieldName    int32 = 56
-	CodeDottedFieldName   int32 = 57
-	CodeImmutableField    int32 = 66
-	CodeInvalidOptions    int32 = 72
-	CodeExceededMemory    int32 = 146
-	CodeInvalidOperator   int32 = 168
-	CodeNotImplemented    int32 = 238
-	CodeTooLarge          int32 = 10334
+	CodeInternal               int32 = 1
+	CodeBadValue               int32 = 2
+	CodeFailedToParse          int32 = 9
+	CodeTypeMismatch           int32 = 14
+	CodeOverflow               int32 = 15
+	CodeInvalidLength          int32 = 16
+	CodeInvalidBSON            int32 = 22
+	CodeIndexNotFound          int32 = 27
+	CodePathNotViable          int32 = 28
+	CodeCannotBackfill         int32 = 34
+	CodeConflictingUpdate      int32 = 40
+	CodeDollarPrefixed         int32 = 52
+	CodeInvalidID              int32 = 53
+	CodeNotSingleValue         int32 = 54
+	CodeEmptyFieldName         int32 = 56
+	CodeDottedFieldName        int32 = 57
+	CodeImmutableField         int32 = 66
+	CodeInvalidOptions         int32 = 72
+	CodeExceededMemory         int32 = 146
+	CodeInvalidOperator        int32 = 168
+	CodeQueryFeatureNotAllowed int32 = 224
+	CodeTransactionTooOld      int32 = 225
+	CodeNotImplemented         int32 = 238
+	CodeTooLarge               int32 = 10334
 )
 
 // Errorf makes an Error of the given code.

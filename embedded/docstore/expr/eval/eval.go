@@ -4,8 +4,10 @@ package eval
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -53,8 +55,19 @@ func (e *Expr) Eval(doc bson.Raw, vars Vars) (bson.RawValue, error) {
 // Known tells if there is an operator of that name.
 func Known(name string) bool {
 	_, ok := operators[name]
-	return ok || name == "$literal" || name == "$cond"
+	return ok || slices.Contains(special, name)
 }
+
+// special operators do not evaluate all of their arguments.
+var special = []string{"$cond", "$literal"}
+
+// Operators names the operators.
+func Operators() []string {
+	return slices.Sorted(slices.Values(slices.AppendSeq(slices.Clone(special), maps.Keys(operators))))
+}
+
+// Variables names the system variables.
+var Variables = []string{"$$CURRENT", "$$NOW", "$$REMOVE", "$$ROOT"}
 
 func compile(v bson.RawValue) (node, error) {
 	switch v.Type {
@@ -122,7 +135,7 @@ func compileVariable(s string) (node, error) {
 		if dotted {
 			return literal{}, nil
 		}
-		return now{}, nil
+		return now{value.OfDate(time.Now().UnixMilli())}, nil
 	default:
 		return nil, value.Errorf(17276, "Use of undefined variable: %s", name)
 	}
@@ -202,13 +215,14 @@ type wholeDocument struct{}
 
 func (wholeDocument) eval(c *context) (bson.RawValue, error) { return value.OfDoc(c.root), nil }
 
-type now struct{}
+// now is the time of the command: as given, or when the expression was compiled.
+type now struct{ compiled bson.RawValue }
 
-func (now) eval(c *context) (bson.RawValue, error) {
+func (n now) eval(c *context) (bson.RawValue, error) {
 	if v, ok := c.vars["NOW"]; ok {
 		return v, nil
 	}
-	return bson.RawValue{}, value.Errorf(51144, "Builtin variable '$$NOW' is not available")
+	return n.compiled, nil
 }
 
 type fieldPath []string

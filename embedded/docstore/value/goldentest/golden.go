@@ -22,6 +22,7 @@ import (
 // Case is one golden case; the README beside the cases explains the fields.
 type Case struct {
 	ID      string
+	Needs   string // of a MongoDB: standalone or replicaSet
 	Docs    []bson.Raw
 	Indexes []bson.Raw
 	Step    // the only one, of most cases
@@ -91,6 +92,7 @@ func parse(t testing.TB, line []byte) Case {
 	}
 	var raw struct {
 		ID      string
+		Needs   string
 		Docs    []json.RawMessage
 		Indexes []json.RawMessage
 		step
@@ -104,7 +106,7 @@ func parse(t testing.TB, line []byte) Case {
 	if raw.Disputed {
 		t.Fatalf("%s is disputed: settle it from the manual, with a note", raw.ID)
 	}
-	c := Case{ID: raw.ID, Reads: raw.After == nil}
+	c := Case{ID: raw.ID, Needs: raw.Needs, Reads: raw.After == nil}
 	doc := func(m json.RawMessage) bson.Raw {
 		if len(m) == 0 {
 			return nil
