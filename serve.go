@@ -15,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/eidermail/eider/config"
+	"github.com/eidermail/eider/embedded/docstore"
 	"github.com/eidermail/eider/mail/deliver"
 	"github.com/eidermail/eider/mail/queue"
 	"github.com/eidermail/eider/mail/submit"
@@ -49,6 +50,7 @@ type program struct {
 	mail     *server.Servers
 	web, api *web.Server
 	control  *control
+	tools    *docstore.Listener
 	// stopping ends event streams, which no graceful stop would wait out.
 	stopping context.Context
 	stopAll  context.CancelFunc
@@ -121,6 +123,9 @@ func (p *program) start(ctx context.Context, t terminal) (err error) {
 	if err := p.startAPI(ctx); err != nil {
 		return err
 	}
+	if err := p.startTools(ctx); err != nil {
+		return err
+	}
 	// Last, so that a start that fails shows no password in passing.
 	return p.firstAdministrator(ctx, t)
 }
@@ -185,6 +190,17 @@ func (p *program) startAPI(ctx context.Context) (err error) {
 	return err
 }
 
+// startTools opens the embedded store to other programs of this machine.
+func (p *program) startTools(ctx context.Context) (err error) {
+	if p.config.DocstoreListen == "" {
+		return nil
+	}
+	if p.tools, err = p.backend.engine.Listen(ctx, p.config.DocstoreListen); err != nil {
+		return fmt.Errorf("--docstore-listen: %w", err)
+	}
+	return nil
+}
+
 func (p *program) base(surface string) web.Base {
 	return web.Base{
 		Log: p.log, Metrics: p.metrics, BehindProxy: p.config.BehindProxy, Surface: surface,
@@ -218,6 +234,9 @@ func (p *program) addresses() string {
 	if p.mail.SMTP != nil {
 		add("smtp", p.mail.SMTP.Addr())
 	}
+	if p.tools != nil {
+		add("docstore", p.tools.Addr())
+	}
 	return strings.Join(parts, " ")
 }
 
@@ -242,6 +261,9 @@ func (p *program) stop() error {
 		if s != nil {
 			stops = append(stops, s.Stop)
 		}
+	}
+	if p.tools != nil {
+		stops = append(stops, p.tools.Stop)
 	}
 	if p.control != nil {
 		stops = append(stops, p.control.stop)

@@ -36,6 +36,9 @@ type Config struct {
 	Redis string
 
 	Web, API, LMTP, SMTP string
+	// DocstoreListen opens the embedded store to other programs of this machine,
+	// without authentication: a loopback address, or empty for off.
+	DocstoreListen string
 
 	// TLSCert and TLSKey are PEM files. Without them SMTP and LMTP offer
 	// STARTTLS with a self-signed certificate, and web and API speak plain HTTP.

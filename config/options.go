@@ -37,6 +37,7 @@ func options(c *Config) []option {
 		text("api", "HOST:PORT", "REST API; empty: off", &c.API),
 		text("lmtp", "HOST:PORT", "LMTP; empty: off", &c.LMTP),
 		text("smtp", "HOST:PORT", "SMTP for mail from other hosts (MX); empty: off", &c.SMTP),
+		text("docstore-listen", "HOST:PORT", "the embedded store for tools, without authentication (loopback only); empty: off", &c.DocstoreListen),
 		text("tls-cert", "FILE", "certificate chain, PEM", &c.TLSCert),
 		text("tls-key", "FILE", "private key, PEM", &c.TLSKey),
 		yes("behind-proxy", "a trusted proxy in front ends TLS", &c.BehindProxy),

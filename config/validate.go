@@ -24,7 +24,7 @@ func (c *Config) Validate() error {
 type listener struct{ name, addr string }
 
 func (c *Config) listeners() []listener {
-	return []listener{{"web", c.Web}, {"api", c.API}, {"lmtp", c.LMTP}, {"smtp", c.SMTP}}
+	return []listener{{"web", c.Web}, {"api", c.API}, {"lmtp", c.LMTP}, {"smtp", c.SMTP}, {"docstore-listen", c.DocstoreListen}}
 }
 
 func (c *Config) checkListeners() error {
@@ -45,6 +45,9 @@ func (c *Config) checkListeners() error {
 		}
 		if l.name == "api" && c.APIOpen && !Loopback(host) {
 			return fmt.Errorf("--api-open is for loopback only, and --api is %s: leave out --api-open and use tokens", l.addr)
+		}
+		if l.name == "docstore-listen" && !Loopback(host) {
+			return fmt.Errorf("--docstore-listen %s is not a loopback address, and the store asks for no password: give one such as 127.0.0.1:27018", l.addr)
 		}
 	}
 	return nil
@@ -69,6 +72,9 @@ func (c *Config) checkTLS() error {
 func (c *Config) checkServers() error {
 	if c.Mongo == "" && c.Data == "" {
 		return errors.New("--data is empty: name a folder for the embedded store, or give --mongo")
+	}
+	if c.Mongo != "" && c.DocstoreListen != "" {
+		return errors.New("--docstore-listen opens the embedded store, which --mongo replaces: give one of the two")
 	}
 	if err := checkURI("mongo", c.Mongo, "mongodb", "mongodb+srv"); err != nil {
 		return err

@@ -56,14 +56,16 @@ type Engine struct {
 	cursors cursors
 	started time.Time
 
-	closing  chan struct{}
-	mu       sync.Mutex
-	conns    map[net.Conn]struct{}
-	closed   bool
-	serving  sync.WaitGroup // connections and the sweeper
-	requests atomic.Int32
-	ids      atomic.Uint32
-	panics   atomic.Int64
+	closing chan struct{}
+	mu      sync.Mutex
+	conns   map[net.Conn]struct{}
+	closed  bool
+	// listeners are those for tools; a stopped one stays, which costs nothing.
+	listeners []*Listener
+	serving   sync.WaitGroup // connections and the sweeper
+	requests  atomic.Int32
+	ids       atomic.Uint32
+	panics    atomic.Int64
 }
 
 // Open opens or makes the store. Errors are sentences for people; see ErrInUse,
@@ -136,7 +138,12 @@ func (e *Engine) Close() error {
 	for c := range e.conns {
 		_ = c.Close()
 	}
+	listeners := e.listeners
 	e.mu.Unlock()
+	for _, l := range listeners {
+		l.cut()
+		l.serving.Wait()
+	}
 	e.serving.Wait()
 	close(e.writer.stop)
 	<-e.writer.stopped

@@ -1,7 +1,9 @@
 package docstore
 
 import (
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/eidermail/eider/embedded/docstore/wire"
 )
@@ -39,3 +41,27 @@ func (e *Engine) PanicInWriter() error {
 
 // Answer runs one command document.
 func (e *Engine) Answer(body []byte) []byte { return e.answer(&wire.Message{Body: body}) }
+
+// HoldWriter keeps the writer busy until the function that it gives is called.
+func (e *Engine) HoldWriter() (release func()) {
+	held, let := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = e.writer.write(false, func(*tx) error {
+			close(held)
+			<-let
+			return nil
+		})
+	}()
+	<-held
+	return func() { close(let) }
+}
+
+// WaitWriterQueue waits until so many commands wait for the writer.
+func (e *Engine) WaitWriterQueue(t testing.TB, n int) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); len(e.writer.jobs) < n; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d commands wait", len(e.writer.jobs))
+		}
+	}
+}

@@ -83,8 +83,8 @@ func moduleRoot() (string, error) {
 
 // Server is a running eider.
 type Server struct {
-	// Web, API, LMTP and SMTP are the listeners' real addresses.
-	Web, API, LMTP, SMTP string
+	// Web, API, LMTP, SMTP and Docstore are the listeners' real addresses.
+	Web, API, LMTP, SMTP, Docstore string
 	// Data is its folder.
 	Data string
 
@@ -179,6 +179,8 @@ func (s *Server) waitReady(ctx context.Context, out io.Reader) error {
 				s.LMTP = addr
 			case "smtp":
 				s.SMTP = addr
+			case "docstore":
+				s.Docstore = addr
 			}
 		}
 		return nil

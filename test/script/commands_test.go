@@ -68,7 +68,7 @@ func commands() map[string]command {
 	return out
 }
 
-var readyLine = regexp.MustCompile(`^ready( (web|api|lmtp|smtp)=\S+:[1-9]\d*)*$`)
+var readyLine = regexp.MustCompile(`^ready( (web|api|lmtp|smtp|docstore)=\S+:[1-9]\d*)*$`)
 
 func serve(ts *testscript.TestScript, w *world, args []string) {
 	bin, err := harness.Binary()
