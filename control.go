@@ -39,11 +39,12 @@ type control struct {
 	file   string
 }
 
-func startControl(ctx context.Context, c config.Config, b *backend, log *slog.Logger) (*control, error) {
+// startControl listens. stopping ends what takes long.
+func startControl(ctx, stopping context.Context, c config.Config, b *backend, log *slog.Logger) (*control, error) {
 	var raw [24]byte
 	_, _ = rand.Read(raw[:])
 	key := hex.EncodeToString(raw[:])
-	server, err := web.Listen(ctx, "control", "127.0.0.1:0", controlHandler(key, b), nil, log)
+	server, err := web.Listen(ctx, "control", "127.0.0.1:0", controlHandler(stopping, key, b), nil, log)
 	if err != nil {
 		return nil, err
 	}
@@ -67,25 +68,20 @@ func removeControl(file string) error {
 	return nil
 }
 
-func controlHandler(key string, b *backend) http.Handler {
+func controlHandler(stopping context.Context, key string, b *backend) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST /user", func(w http.ResponseWriter, r *http.Request) { answer[newAccount](w, r, key, b) })
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) { answer[newToken](w, r, key, b) })
+	mux.HandleFunc("POST /fsck", func(w http.ResponseWriter, r *http.Request) { serveFsck(stopping, w, r, key, b) })
 	return mux
 }
 
 // answer carries an order out. The body is the line to print, or the error's
 // text with status 422.
 func answer[T any](w http.ResponseWriter, r *http.Request, key string, b *backend) {
-	got := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if subtle.ConstantTimeCompare([]byte(got), []byte(key)) != 1 {
-		http.Error(w, "wrong key", http.StatusForbidden)
-		return
-	}
-	var order T
-	if err := json.NewDecoder(io.LimitReader(r.Body, maxOrder)).Decode(&order); err != nil {
-		http.Error(w, "the order is no JSON", http.StatusBadRequest)
+	order, ok := readOrder[T](w, r, key)
+	if !ok {
 		return
 	}
 	made, err := b.carryOut(r.Context(), order)
@@ -94,6 +90,21 @@ func answer[T any](w http.ResponseWriter, r *http.Request, key string, b *backen
 		return
 	}
 	_, _ = io.WriteString(w, made)
+}
+
+// readOrder checks the key and reads the order; where it answers false it has
+// refused it.
+func readOrder[T any](w http.ResponseWriter, r *http.Request, key string) (order T, ok bool) {
+	got := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if subtle.ConstantTimeCompare([]byte(got), []byte(key)) != 1 {
+		http.Error(w, "wrong key", http.StatusForbidden)
+		return order, false
+	}
+	if err := json.NewDecoder(io.LimitReader(r.Body, maxOrder)).Decode(&order); err != nil {
+		http.Error(w, "the order is no JSON", http.StatusBadRequest)
+		return order, false
+	}
+	return order, true
 }
 
 // answersControl reports whether a server that holds the data folder runs.

@@ -34,7 +34,7 @@ const password = "seven calm eiders drift north"
 
 func TestControlCarriesOrders(t *testing.T) {
 	c, b := installation(t)
-	k, err := startControl(t.Context(), c, b, slog.New(slog.DiscardHandler))
+	k, err := startControl(t.Context(), t.Context(), c, b, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func stopControl(t *testing.T, c config.Config, k *control) {
 
 func TestControlWantsItsKey(t *testing.T) {
 	_, b := installation(t)
-	h := controlHandler("key", b)
+	h := controlHandler(t.Context(), "key", b)
 	for _, tc := range []struct {
 		key, body string
 		status    int

@@ -4,6 +4,7 @@
 //	eider serve          start everything
 //	eider user add NAME  make an account
 //	eider token add      make an access token for the API
+//	eider fsck           check counters, references and mailboxes, and mend them
 //	eider check          validate the configuration and the reach of every server
 //	eider version        say which build this is
 package main
@@ -56,6 +57,8 @@ func execute(ctx context.Context, t terminal, args []string) int {
 		err = userCommand(ctx, t, args)
 	case "token":
 		err = tokenCommand(ctx, t, args)
+	case "fsck":
+		return fsckCommand(ctx, t, args)
 	case "check":
 		err = withConfig(t, name, args, 0, func(c config.Config, _ []string) error { return check(ctx, t, c) })
 	case "version", "--version":
@@ -142,10 +145,12 @@ func help(w io.Writer) {
                                     make an account; the password is a line on standard input
   eider token add [--user NAME] [--role ROLE]
                                     make an access token for the API and print it
+  eider fsck [--repair] [--user NAME] [--json] [--from-start]
+                                    check counters, references and mailboxes, and mend them
   eider check                       validate the configuration and reach every server
   eider version
 
-Options of serve, user, token and check:
+Options of serve, user, token, fsck and check:
 `)
 	config.WriteOptions(w)
 }

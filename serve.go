@@ -97,7 +97,7 @@ func (p *program) start(ctx context.Context, t terminal) (err error) {
 			return err
 		}
 		// Before the first mail is taken: the file also marks a stop out of order.
-		if p.control, err = startControl(ctx, p.config, p.backend, p.log); err != nil {
+		if p.control, err = startControl(ctx, p.stopping, p.config, p.backend, p.log); err != nil {
 			return err
 		}
 	}

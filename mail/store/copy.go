@@ -223,7 +223,7 @@ func (s *Store) copied(ctx context.Context, sel Selection, docs []copyRecord) {
 // values go over as they are, undecoded.
 func (s *Store) copyDoc(d *copyRecord, target *mailboxRecord, id mail.ID, uid mail.UID, modseq mail.ModSeq) bson.D {
 	retention := time.Duration(target.Retention) * time.Millisecond
-	out := without(d.raw, "_id", "mailbox", "uid", "modseq", "exp", "rdate", "junk", "copied", "meta", "eider")
+	out := without(d.raw, "_id", "mailbox", "uid", "modseq", "exp", "rdate", "junk", "copied", "meta", stateFieldName)
 	out = append(bson.D{{Key: "_id", Value: oid(id)}}, out...)
 	out = append(out,
 		bson.E{Key: "exp", Value: retention > 0},
@@ -235,7 +235,7 @@ func (s *Store) copyDoc(d *copyRecord, target *mailboxRecord, id mail.ID, uid ma
 		out = append(out, bson.E{Key: "junk", Value: true})
 	}
 	return append(out,
-		copiedOwn(d.raw.Lookup("eider"), mail.ID(target.ID), modseq, flagsOf(d.Flags)),
+		stateSet(mail.ID(target.ID), modseq, flagsOf(d.Flags)),
 		bson.E{Key: "mailbox", Value: target.ID},
 		bson.E{Key: "uid", Value: number(int64(uid))},
 		bson.E{Key: "modseq", Value: number(int64(modseq))}, //nolint:gosec // below 2^53

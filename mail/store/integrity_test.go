@@ -179,8 +179,9 @@ func TestRepair(t *testing.T) {
 	for _, p := range must(s.Repair(ctx, u.ID))(t).Problems {
 		kinds[p.Kind] = true
 	}
+	// Filing a message anew raises the mailbox's numbers and drops its counters.
 	for _, k := range []string{
-		store.ProblemQuota, store.ProblemBooleans, store.ProblemDuplicateUID, store.ProblemOrphan, store.ProblemModSeq, store.ProblemJournal, store.ProblemTotal,
+		store.ProblemQuota, store.ProblemBooleans, store.ProblemDuplicateUID, store.ProblemOrphan, store.ProblemJournal,
 	} {
 		if !kinds[k] {
 			t.Errorf("%s was not found: %v", k, kinds)

@@ -72,8 +72,11 @@ func messageDoc(n *newMessage, a *Append) bson.D {
 	if n.junk {
 		d = append(d, bson.E{Key: "junk", Value: true})
 	}
+	if own := ownFields(a); len(own) > 0 {
+		d = append(d, bson.E{Key: "eider", Value: own})
+	}
 	return append(d,
-		bson.E{Key: "eider", Value: ownFields(n, a)},
+		stateSet(n.mailbox, n.modseq, n.flags),
 		bson.E{Key: "user", Value: oid(n.user)},
 		bson.E{Key: "mailbox", Value: oid(n.mailbox)},
 		bson.E{Key: "uid", Value: number(int64(n.uid))},
@@ -226,8 +229,8 @@ func outcomeFields(a *Append) bson.D {
 }
 
 // ownFields is the field eider, which WildDuck ignores.
-func ownFields(n *newMessage, a *Append) bson.D {
-	d := bson.D{{Key: "f", Value: stateValue(n.mailbox, n.modseq, n.flags)}}
+func ownFields(a *Append) bson.D {
+	var d bson.D
 	if len(a.Message.Patch) > 0 {
 		d = append(d, bson.E{Key: "patch", Value: bson.Binary{Data: a.Message.Patch}})
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/eidermail/eider/mail"
 )
 
-// The field eider.f says the flags of a message in one scalar, so that an
+// The field eiderF says the flags of a message in one scalar, so that an
 // index can hold them; WildDuck's array of flags makes an index multikey, and
 // such an index covers nothing. Its bytes:
 //
@@ -21,14 +21,16 @@ import (
 //
 // WildDuck changes flags and mod-sequence and leaves the field alone, or takes
 // it along to another mailbox; the check then differs from the message's own,
-// and the field is not believed.
+// and the field is not believed. It is not inside the field eider, because the
+// key of an index does not tell {eider: {}} from {}, so that the index would
+// not cover it.
 const (
-	stateFieldName = "eider.f"
+	stateFieldName = "eiderF"
 	stateVersion   = 1
 	stateHead      = 10
 )
 
-// stateBytes is the value of eider.f, nil where the flags cannot be written so.
+// stateBytes is the value of eiderF, nil where the flags cannot be written so.
 func stateBytes(mailbox mail.ID, modseq mail.ModSeq, flags []mail.Flag) []byte {
 	out := make([]byte, stateHead, stateHead+16)
 	out[0] = stateVersion
@@ -91,8 +93,9 @@ func stateFlags(b []byte) []mail.Flag {
 	return out
 }
 
-// stateSet is the field for a $set beside the fields that it depends on. What
-// cannot be written is set to null, which is never fresh.
+// stateSet is the field, for a $set or a document that sets the fields which it
+// depends on. Who copies a document leaves the source's field out and adds it.
+// What cannot be written is null, which is never fresh.
 func stateSet(mailbox mail.ID, modseq mail.ModSeq, flags []mail.Flag) bson.E {
 	return bson.E{Key: stateFieldName, Value: stateValue(mailbox, modseq, flags)}
 }
@@ -102,10 +105,4 @@ func stateValue(mailbox mail.ID, modseq mail.ModSeq, flags []mail.Flag) any {
 		return bson.Binary{Data: b}
 	}
 	return nil
-}
-
-// copiedOwn is the field eider of a message that goes to another place.
-func copiedOwn(own bson.RawValue, mailbox mail.ID, modseq mail.ModSeq, flags []mail.Flag) bson.E {
-	doc, _ := own.DocumentOK()
-	return bson.E{Key: "eider", Value: append(without(doc, "f"), bson.E{Key: "f", Value: stateValue(mailbox, modseq, flags)})}
 }

@@ -380,7 +380,7 @@ func (l *snapshotLoad) row(raw bson.Raw) {
 		date: uint64(rawTime(raw.Lookup("idate")).Unix() + dateBias), //nolint:gosec // biased
 	}
 	l.tables.thread(&r, rawID(raw.Lookup("thread")))
-	state, fresh := freshState(raw.Lookup("eider", "f"), mail.ID(l.box.ID), mail.ModSeq(r.modseq))
+	state, fresh := freshState(raw.Lookup(stateFieldName), mail.ID(l.box.ID), mail.ModSeq(r.modseq))
 	if fresh {
 		r.set = l.tables.set(state)
 	}

@@ -166,7 +166,7 @@ func TestSnapshotDistrustsStaleFields(t *testing.T) {
 	messages := env.Collection(t, "messages")
 	oidOf := func(id mail.ID) bson.ObjectID { return bson.ObjectID(id) }
 	mustUpdate(t, messages, bson.M{"uid": 2}, bson.M{"$set": bson.M{"flags": bson.A{`\Seen`, "$wd"}, "unseen": false, "modseq": 9}})
-	mustUpdate(t, messages, bson.M{"uid": 3}, bson.M{"$unset": bson.M{"eider": 1}})
+	mustUpdate(t, messages, bson.M{"uid": 3}, bson.M{"$unset": bson.M{"eiderF": 1}})
 	mustUpdate(t, env.Collection(t, "mailboxes"), bson.M{"_id": oidOf(box)}, bson.M{"$set": bson.M{"modifyIndex": 9}})
 	for range 2 {
 		snap := must(env.Open(nil).Snapshot(ctx, u.ID, box))(t)
@@ -177,7 +177,7 @@ func TestSnapshotDistrustsStaleFields(t *testing.T) {
 			t.Errorf("%d rows", snap.Len())
 		}
 	}
-	if n := must(messages.CountDocuments(ctx, bson.M{"eider.f": bson.M{"$exists": false}}))(t); n != 0 {
+	if n := must(messages.CountDocuments(ctx, bson.M{"eiderF": bson.M{"$exists": false}}))(t); n != 0 {
 		t.Errorf("%d fields were not written", n)
 	}
 }

@@ -282,11 +282,15 @@ func (r *Report) OK() bool { return len(r.Problems) == 0 }
 // Problem is one difference between a counter or reference and what is stored.
 type Problem struct {
 	// Kind is one of the Problem constants.
-	Kind    string
+	Kind string
+	// User, Mailbox and Message say where; zero where it is in none.
+	User    mail.ID
 	Mailbox mail.ID
 	Message mail.ID
 	// Want is what is stored, Have what the counter says.
 	Want, Have string
+	// Mended tells that it is right again.
+	Mended bool
 }
 
 // ThreadOptions bound a conversation.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -22,11 +21,15 @@ const (
 	ProblemModSeq            = "modseq"
 	ProblemDuplicateUID      = "duplicate-uid"
 	ProblemBooleans          = "booleans"
+	ProblemOwnFields         = "own-fields"
 	ProblemOrphan            = "orphan-message"
 	ProblemJournal           = "journal"
 	ProblemMissingAttachment = "attachment-missing"
 	ProblemReferences        = "attachment-references"
 	ProblemArchived          = "archived-duplicate"
+	// ProblemBusy is no difference: the account never came to rest, so a number
+	// of it could not be judged. Want names the kind.
+	ProblemBusy = "busy"
 )
 
 // verifyRecord is what verification reads of a message.
@@ -40,27 +43,47 @@ type verifyRecord struct {
 	MimeTree  struct {
 		Map bson.RawValue `bson:"attachmentMap"`
 	} `bson:"mimeTree"`
+	StateField bson.RawValue `bson:"eiderF"`
 }
 
 var verifyProjection = append(slices.Clone(stateProjection),
 	bson.E{Key: "mailbox", Value: 1}, bson.E{Key: "undeleted", Value: 1}, bson.E{Key: "flagged", Value: 1},
-	bson.E{Key: "draft", Value: 1}, bson.E{Key: "mimeTree.attachmentMap", Value: 1})
+	bson.E{Key: "draft", Value: 1}, bson.E{Key: "mimeTree.attachmentMap", Value: 1}, bson.E{Key: stateFieldName, Value: 1})
 
-// check is one verification under way.
+// checkOptions say how an account is checked.
+type checkOptions struct {
+	// repair mends what is found.
+	repair bool
+	// live: others may write meanwhile. What their unfinished work looks like is
+	// waited for and looked at again.
+	live bool
+	// found is told each problem, after it was mended.
+	found func(Problem) error
+	// progress is told the number of messages looked at; nil for nobody.
+	progress func(messages int) error
+}
+
+// check is one account's check under way. Its memory does not grow with the
+// account, but for a bit for each message.
 type check struct {
-	s      *Store
-	user   *userRecord
-	boxes  map[mail.ID]*boxCheck
-	report Report
-	bytes  int64
-	hashes map[[32]byte]mail.ID
-	young  []verifyRecord
+	s        *Store
+	o        checkOptions
+	user     *userRecord
+	boxes    map[mail.ID]*boxCheck
+	orphans  int
+	messages int
+	bytes    int64
+	contents *contentCheck
+	journal  *journalCheck
+	// stale are messages whose state field says nothing.
+	stale []verifyRecord
 }
 
 type boxCheck struct {
 	mailboxRecord
 	total, unseen int
-	uids          map[int64]bool
+	// uids has a bit for each UID.
+	uids map[int64]uint64
 }
 
 // Verify counts an account's messages anew and says what differs: counters,
@@ -68,32 +91,40 @@ type boxCheck struct {
 // of the last hours, attachments whose content is gone. It changes nothing.
 // What is being written while it runs may show as a difference.
 func (s *Store) Verify(ctx context.Context, user mail.ID) (Report, error) {
-	c, err := s.newCheck(ctx, user)
-	if err != nil {
-		return Report{}, err
-	}
-	if err := c.messages(ctx); err != nil {
-		return Report{}, err
-	}
-	for id, box := range c.boxes {
-		if err := c.counters(ctx, id, box); err != nil {
-			return Report{}, err
-		}
-	}
-	if c.bytes != c.user.StorageUsed {
-		c.add(Problem{Kind: ProblemQuota, Want: strconv.FormatInt(c.bytes, 10), Have: strconv.FormatInt(c.user.StorageUsed, 10)})
-	}
-	if err := c.contents(ctx); err != nil {
-		return Report{}, err
-	}
-	if err := c.journal(ctx); err != nil {
-		return Report{}, err
-	}
-	c.report.Bytes = c.bytes
-	return c.report, nil
+	return s.collect(ctx, user, checkOptions{})
 }
 
-func (s *Store) newCheck(ctx context.Context, user mail.ID) (*check, error) {
+func (s *Store) collect(ctx context.Context, user mail.ID, o checkOptions) (Report, error) {
+	report := Report{User: user}
+	o.found = func(p Problem) error {
+		report.Problems = append(report.Problems, p)
+		return nil
+	}
+	c, err := s.checkAccount(ctx, user, o)
+	if err != nil {
+		return report, err
+	}
+	report.Messages, report.Bytes = c.messages, c.bytes
+	return report, nil
+}
+
+// checkAccount runs all the checks of one account.
+func (s *Store) checkAccount(ctx context.Context, user mail.ID, o checkOptions) (*check, error) {
+	c, err := s.newCheck(ctx, user, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range []func(context.Context) error{
+		c.scan, c.writeStale, c.counters, c.quota, c.contents.flush, c.journal.flush,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (s *Store) newCheck(ctx context.Context, user mail.ID, o checkOptions) (*check, error) {
 	const op = "verify account"
 	u, err := s.findUserRecord(ctx, op, key("_id", oid(user)))
 	if err != nil {
@@ -107,16 +138,37 @@ func (s *Store) newCheck(ctx context.Context, user mail.ID) (*check, error) {
 	if err := cur.All(ctx, &records); err != nil {
 		return nil, fail(op, err)
 	}
-	c := &check{s: s, user: u, boxes: map[mail.ID]*boxCheck{}, hashes: map[[32]byte]mail.ID{}, report: Report{User: user}}
+	c := &check{s: s, o: o, user: u, boxes: map[mail.ID]*boxCheck{}}
+	c.contents = &contentCheck{check: c, uses: map[[32]byte]mail.ID{}}
+	c.journal = &journalCheck{check: c, young: map[mail.ID][]youngMessage{}}
 	for i := range records {
-		c.boxes[mail.ID(records[i].ID)] = &boxCheck{mailboxRecord: records[i], uids: map[int64]bool{}}
+		c.addBox(&records[i])
 	}
 	return c, nil
 }
 
-func (c *check) add(p Problem) { c.report.Problems = append(c.report.Problems, p) }
+func (c *check) addBox(r *mailboxRecord) *boxCheck {
+	box := &boxCheck{mailboxRecord: *r, uids: map[int64]uint64{}}
+	c.boxes[mail.ID(r.ID)] = box
+	return box
+}
 
-func (c *check) messages(ctx context.Context) error {
+// add reports a problem, mended first where that is asked for.
+func (c *check) add(ctx context.Context, p Problem, mend func(context.Context) error) error {
+	p.User = mail.ID(c.user.ID)
+	if c.o.repair && mend != nil {
+		if err := mend(ctx); err != nil {
+			return err
+		}
+		p.Mended = true
+	}
+	return c.o.found(p)
+}
+
+// progressEvery is how many messages lie between two reports of progress.
+const progressEvery = 500
+
+func (c *check) scan(ctx context.Context) error {
 	const op = "verify messages"
 	cur, err := c.s.messages.Find(ctx, key("user", c.user.ID),
 		options.Find().SetProjection(verifyProjection).SetHint(indexConversation))
@@ -129,113 +181,146 @@ func (c *check) messages(ctx context.Context) error {
 		if err := cur.Decode(&r); err != nil {
 			return fail(op, err)
 		}
-		c.message(&r)
+		if err := c.message(ctx, &r); err != nil {
+			return err
+		}
+		if c.o.progress != nil && c.messages%progressEvery == 0 {
+			if err := c.o.progress(c.messages); err != nil {
+				return err
+			}
+		}
 	}
 	return fail(op, cur.Err())
 }
 
-func (c *check) message(r *verifyRecord) {
-	c.report.Messages++
+func (c *check) message(ctx context.Context, r *verifyRecord) error {
+	c.messages++
 	c.bytes += r.State.Size
-	id, mailbox := mail.ID(r.State.ID), mail.ID(r.Mailbox)
-	for _, h := range treeHashes(r.MimeTree.Map) {
-		c.hashes[h] = id
+	if err := c.contents.add(ctx, r); err != nil {
+		return err
 	}
-	box := c.boxes[mailbox]
+	box, err := c.box(ctx, mail.ID(r.Mailbox))
+	if err != nil {
+		return err
+	}
+	p := Problem{Mailbox: mail.ID(r.Mailbox), Message: mail.ID(r.State.ID)}
 	if box == nil {
-		c.add(Problem{Kind: ProblemOrphan, Mailbox: mailbox, Message: id})
-		return
+		c.orphans++
+		p.Kind = ProblemOrphan
+		return c.add(ctx, p, c.refile(p))
 	}
 	box.total++
+	box.unseen += count(!mail.HasFlag(flagsOf(r.State.Flags), mail.FlagSeen))
+	double, err := c.double(ctx, box, r)
+	if err != nil {
+		return err
+	}
+	if double {
+		p.Kind, p.Have = ProblemDuplicateUID, strconv.FormatInt(r.State.UID, 10)
+		return c.add(ctx, p, c.refile(p))
+	}
+	if err := c.numbers(ctx, box, r, p); err != nil {
+		return err
+	}
+	if err := c.fields(ctx, r, p); err != nil {
+		return err
+	}
+	if time.Since(p.Message.Time()) < journalTime-journalSlack {
+		return c.journal.add(ctx, r)
+	}
+	return nil
+}
+
+// box finds a message's mailbox, also one that was made meanwhile.
+func (c *check) box(ctx context.Context, id mail.ID) (*boxCheck, error) {
+	if box := c.boxes[id]; box != nil {
+		return box, nil
+	}
+	r, err := c.s.mailboxRecord(ctx, "verify mailbox", key("_id", oid(id), "user", c.user.ID))
+	switch {
+	case mail.IsCode(err, mail.CodeNoMailbox):
+		return nil, nil //nolint:nilnil // there is none, which is the finding
+	case err != nil:
+		return nil, err
+	}
+	return c.addBox(r), nil
+}
+
+// double reports a UID that two messages have.
+func (c *check) double(ctx context.Context, box *boxCheck, r *verifyRecord) (bool, error) {
+	word, bit := r.State.UID>>6, uint64(1)<<(r.State.UID&63)
+	seen := box.uids[word]&bit != 0
+	box.uids[word] |= bit
+	if !seen {
+		return false, nil
+	}
+	// One message may be met twice, where its conversation changed meanwhile.
+	n, err := c.s.messages.CountDocuments(ctx, key("mailbox", box.ID, "uid", number(r.State.UID)), options.Count().SetHint(indexUID))
+	return n > 1, fail("verify uid", err)
+}
+
+// numbers compares UID and mod-sequence with the mailbox's.
+func (c *check) numbers(ctx context.Context, box *boxCheck, r *verifyRecord, p Problem) error {
+	if r.State.UID < box.UIDNext && r.State.ModSeq <= box.ModifyIndex {
+		return nil
+	}
+	// The message may be younger than what was read of the mailbox.
+	now, err := c.s.mailboxRecord(ctx, "verify mailbox", key("_id", box.ID, "user", c.user.ID))
+	if err != nil {
+		return err
+	}
+	box.mailboxRecord = *now
+	mend := func(ctx context.Context) error {
+		box.UIDNext, box.ModifyIndex = max(box.UIDNext, r.State.UID+1), max(box.ModifyIndex, r.State.ModSeq)
+		return c.s.raiseNumbers(ctx, r)
+	}
+	if r.State.UID >= now.UIDNext {
+		p.Kind, p.Want, p.Have = ProblemUIDNext, ">"+strconv.FormatInt(r.State.UID, 10), strconv.FormatInt(now.UIDNext, 10)
+		if err := c.add(ctx, p, mend); err != nil {
+			return err
+		}
+	}
+	if r.State.ModSeq > now.ModifyIndex {
+		p.Kind, p.Want, p.Have = ProblemModSeq, "≥"+strconv.FormatInt(r.State.ModSeq, 10), strconv.FormatInt(now.ModifyIndex, 10)
+		return c.add(ctx, p, mend)
+	}
+	return nil
+}
+
+// fields compares what is kept beside the flags with the flags.
+func (c *check) fields(ctx context.Context, r *verifyRecord, p Problem) error {
 	flags := flagsOf(r.State.Flags)
-	unseen := !mail.HasFlag(flags, mail.FlagSeen)
-	box.unseen += count(unseen)
-	if box.uids[r.State.UID] {
-		c.add(Problem{Kind: ProblemDuplicateUID, Mailbox: mailbox, Message: id, Have: strconv.FormatInt(r.State.UID, 10)})
-	}
-	box.uids[r.State.UID] = true
-	if r.State.UID >= box.UIDNext {
-		c.add(Problem{Kind: ProblemUIDNext, Mailbox: mailbox, Message: id, Want: ">" + strconv.FormatInt(r.State.UID, 10), Have: strconv.FormatInt(box.UIDNext, 10)})
-	}
-	if r.State.ModSeq > box.ModifyIndex {
-		c.add(Problem{Kind: ProblemModSeq, Mailbox: mailbox, Message: id, Want: "≥" + strconv.FormatInt(r.State.ModSeq, 10), Have: strconv.FormatInt(box.ModifyIndex, 10)})
-	}
-	if unseen != r.State.Unseen || mail.HasFlag(flags, mail.FlagDeleted) == r.Undeleted ||
+	if mail.HasFlag(flags, mail.FlagSeen) == r.State.Unseen || mail.HasFlag(flags, mail.FlagDeleted) == r.Undeleted ||
 		mail.HasFlag(flags, mail.FlagFlagged) != r.Flagged || mail.HasFlag(flags, mail.FlagDraft) != r.Draft {
-		c.add(Problem{Kind: ProblemBooleans, Mailbox: mailbox, Message: id})
+		p.Kind = ProblemBooleans
+		return c.add(ctx, p, func(ctx context.Context) error { return c.s.mendFields(ctx, r) })
 	}
-	if time.Since(id.Time()) < journalTime-journalSlack {
-		c.young = append(c.young, *r)
-	}
-}
-
-// counters compares the cached numbers, where there are any.
-func (c *check) counters(ctx context.Context, id mail.ID, box *boxCheck) error {
-	for _, n := range []struct {
-		kind, key string
-		want      int
-	}{{ProblemTotal, totalKey(id), box.total}, {ProblemUnseen, unseenKey(id), box.unseen}} {
-		have, ok, err := c.s.sig.Get(ctx, n.key)
-		if err != nil {
-			return err
-		}
-		if ok && have != strconv.Itoa(n.want) {
-			c.add(Problem{Kind: n.kind, Mailbox: id, Want: strconv.Itoa(n.want), Have: have})
+	state, fresh := freshState(r.StateField, p.Mailbox, r.State.modseq())
+	switch {
+	case fresh && !sameFlags(stateFlags(state), flags):
+		p.Kind = ProblemOwnFields
+		return c.add(ctx, p, func(ctx context.Context) error { return c.s.mendFields(ctx, r) })
+	case !fresh && c.o.repair:
+		// What WildDuck wrote has none, which is no difference.
+		c.stale = append(c.stale, *r)
+		if len(c.stale) == rowBatch {
+			return c.writeStale(ctx)
 		}
 	}
 	return nil
 }
 
-// contents looks whether each attachment's content is there, whole.
-func (c *check) contents(ctx context.Context) error {
-	for h, id := range c.hashes {
-		have, err := c.s.contentState(ctx, h)
-		if err != nil {
+// writeStale fills the state fields of messages that have none.
+func (c *check) writeStale(ctx context.Context) error {
+	boxes := map[mail.ID][]stateRecord{}
+	for i := range c.stale {
+		id := mail.ID(c.stale[i].Mailbox)
+		boxes[id] = append(boxes[id], c.stale[i].State)
+	}
+	c.stale = c.stale[:0]
+	for id, rows := range boxes {
+		if err := c.s.writeStates(ctx, id, rows); err != nil {
 			return err
-		}
-		if have != "" {
-			c.add(Problem{Kind: ProblemMissingAttachment, Message: id, Want: hex32(h), Have: have})
-		}
-	}
-	return nil
-}
-
-// contentState says what is wrong with a stored content, "" for nothing.
-func (s *Store) contentState(ctx context.Context, h [32]byte) (string, error) {
-	const op = "verify attachment"
-	var f fileRecord
-	err := s.attachmentFiles.FindOne(ctx, key("_id", hashID(h))).Decode(&f)
-	if isNone(err) {
-		return "no file", nil
-	}
-	if err != nil {
-		return "", fail(op, err)
-	}
-	if f.Metadata.C <= 0 {
-		return fmt.Sprintf("%d references", f.Metadata.C), nil
-	}
-	chunks, err := s.attachmentChunks.CountDocuments(ctx, key("files_id", hashID(h)))
-	if err != nil {
-		return "", fail(op, err)
-	}
-	if want := (f.Length + chunkSize - 1) / chunkSize; chunks < want {
-		return fmt.Sprintf("%d of %d chunks", chunks, want), nil
-	}
-	return "", nil
-}
-
-// journal looks for the entry of each message that is younger than entries live.
-func (c *check) journal(ctx context.Context) error {
-	for i := range c.young {
-		r := &c.young[i]
-		err := c.s.journal.FindOne(ctx, key("mailbox", r.Mailbox, "modseq", number(r.State.ModSeq), "uid", number(r.State.UID)),
-			options.FindOne().SetProjection(key("_id", 1))).Err()
-		if isNone(err) {
-			c.add(Problem{Kind: ProblemJournal, Mailbox: mail.ID(r.Mailbox), Message: mail.ID(r.State.ID), Want: strconv.FormatInt(r.State.ModSeq, 10)})
-			continue
-		}
-		if err != nil {
-			return fail("verify journal", err)
 		}
 	}
 	return nil
