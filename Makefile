@@ -66,7 +66,7 @@ crash: ## kill -9 during deliveries, 200 rounds
 conformance: ## golden messages compared with WildDuck's own parser; skips where npm is away
 	test/conformance/wildduck
 
-fuzz: ## a minute for each fuzz target
+fuzz: ## a minute for each fuzz target, as many at a time as there are processors
 	test/fuzz 60s
 
 screenshots: deps ## every page at 390, 820 and 1440 px, light and dark, into test/screenshots/out; the README's three into docs

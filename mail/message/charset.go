@@ -137,7 +137,7 @@ func guessText(b []byte) string { return guessHinted(b, "") }
 // statistics.
 func guessHinted(b []byte, hint string) string {
 	switch {
-	case bytes.HasPrefix(b, []byte("\xff\xfe")), bytes.HasPrefix(b, []byte("\xfe\xff")):
+	case len(b) >= 4 && (bytes.HasPrefix(b, []byte("\xff\xfe")) || bytes.HasPrefix(b, []byte("\xfe\xff"))):
 		if out, err := unicode.UTF16(unicode.BigEndian, unicode.UseBOM).NewDecoder().Bytes(b); err == nil {
 			return string(out)
 		}

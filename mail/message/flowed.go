@@ -11,7 +11,9 @@ func DecodeFlowed(s string, delSp bool) string {
 	depth, open := 0, false // a paragraph is open at this quote depth
 	for first := true; s != "" || first; first = false {
 		line, rest, more := strings.Cut(s, "\n")
-		line = strings.TrimSuffix(line, "\r")
+		if more {
+			line = strings.TrimSuffix(line, "\r")
+		}
 		text := strings.TrimLeft(line, ">")
 		quotes := len(line) - len(text)
 		text = strings.TrimPrefix(text, " ") // RFC 3676 4.4: space-stuffing

@@ -134,7 +134,8 @@ func FuzzAddresses(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, a := range ParseAddressList(s) {
-			if !utf8.ValidString(a.Name) || a.Group == nil && a.Name == "" && a.Address == "" {
+			empty := a.Group == nil && a.Name == "" && a.Address == "" && !strings.Contains(s, "=?") // a word may decode to nothing
+			if !utf8.ValidString(a.Name) || empty {
 				t.Fatalf("address %+v", a)
 			}
 		}
