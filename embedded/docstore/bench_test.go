@@ -28,7 +28,7 @@ func message(i, mailbox int) bson.D {
 	}
 }
 
-func messages(b *testing.B, n int) *mongo.Collection {
+func messages(b testing.TB, n int) *mongo.Collection {
 	b.Helper()
 	_, client := open(b, filepath.Join(b.TempDir(), "store.db"))
 	c := client.Database("d").Collection("messages")

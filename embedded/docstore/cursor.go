@@ -11,6 +11,7 @@ import (
 
 	"github.com/eidermail/eider/embedded/docstore/project"
 	"github.com/eidermail/eider/embedded/docstore/value"
+	"github.com/eidermail/eider/embedded/docstore/wire"
 )
 
 const (
@@ -29,6 +30,7 @@ type source interface {
 
 // batch is a reply in the making: the documents of one batch go straight into it.
 type batch struct {
+	out                *wire.Buffer
 	buf                []byte
 	doc, cursor, array int32 // where these begin
 	n                  int
@@ -36,9 +38,12 @@ type batch struct {
 }
 
 // newBatch begins a reply with firstBatch or nextBatch.
-func newBatch(name string, limit int64) *batch {
-	b := &batch{limit: limit}
-	b.doc, b.buf = bsoncore.AppendDocumentStart(make([]byte, 0, 4096))
+func newBatch(name string, limit int64, out *wire.Buffer) *batch {
+	if out == nil {
+		out = &wire.Buffer{}
+	}
+	b := &batch{limit: limit, out: out, buf: append(out.B[:0], make([]byte, wire.ReplyHead)...)}
+	b.doc, b.buf = bsoncore.AppendDocumentStart(b.buf)
 	b.cursor, b.buf = bsoncore.AppendDocumentElementStart(b.buf, "cursor")
 	b.array, b.buf = bsoncore.AppendArrayElementStart(b.buf, name)
 	return b
@@ -52,7 +57,8 @@ func (b *batch) finish(id int64, ns namespace) bson.Raw {
 	b.buf, _ = bsoncore.AppendDocumentEnd(b.buf, b.cursor)
 	b.buf = bsoncore.AppendDoubleElement(b.buf, "ok", 1)
 	b.buf, _ = bsoncore.AppendDocumentEnd(b.buf, b.doc)
-	return b.buf
+	b.out.B = b.buf
+	return b.buf[wire.ReplyHead:]
 }
 
 // add appends a document; false if it does not fit any more.
@@ -96,7 +102,7 @@ func (s *findSource) take(doc bson.Raw, b *batch) (verdict, error) {
 		s.skip--
 		return goOn, nil
 	}
-	if s.proj != nil {
+	if s.proj != nil && !s.scan.answer {
 		var err error
 		if doc, err = s.proj.Apply(doc); err != nil {
 			return goOn, err
@@ -217,7 +223,7 @@ func (cs *cursors) expire(now time.Time) {
 // cursorReply makes the reply of a first or a later batch, and keeps the source
 // if there is more.
 func (q *request) cursorReply(ns namespace, src source, batchSize int64, single bool) (bson.Raw, error) {
-	b := newBatch("firstBatch", batchSize)
+	b := newBatch("firstBatch", batchSize, q.out)
 	done, err := src.next(q, b)
 	if err != nil {
 		return nil, err
@@ -254,7 +260,7 @@ func runGetMore(q *request) (bson.Raw, error) {
 	if limit == 0 {
 		limit = noLimit
 	}
-	b := newBatch("nextBatch", limit)
+	b := newBatch("nextBatch", limit, q.out)
 	done, err := c.src.next(q, b)
 	q.e.cursors.give(c, done || err != nil, q.e.now())
 	if err != nil {

@@ -92,6 +92,7 @@ func (e *Engine) dispatch(m *wire.Message) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.out = m.Out
 	return cmd.run(q)
 }
 

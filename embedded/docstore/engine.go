@@ -174,26 +174,48 @@ func (e *Engine) serve(nc net.Conn) {
 			}
 			return
 		}
+		m.Out = takeBuffer()
 		body := e.answer(m)
-		if m.MoreToCome {
-			continue
+		if !m.MoreToCome {
+			err = e.send(nc, m, body)
 		}
-		if err := e.send(nc, m, body); err != nil {
+		giveBuffer(m.Out)
+		if err != nil {
 			return
 		}
 	}
 }
 
-// send writes a reply; a large one without copying it once more.
+// buffers are for the replies of reads, whose size varies from a row to megabytes.
+var buffers = sync.Pool{New: func() any { return &wire.Buffer{B: make([]byte, 0, 4096)} }}
+
+// keptBuffer bounds what stays in the pool.
+const keptBuffer = 4 << 20
+
+func takeBuffer() *wire.Buffer {
+	b, _ := buffers.Get().(*wire.Buffer)
+	return b
+}
+
+func giveBuffer(b *wire.Buffer) {
+	if cap(b.B) <= keptBuffer {
+		b.B = b.B[:0]
+		buffers.Put(b)
+	}
+}
+
+// send writes a reply, all at once, and without copying it if it lies in the
+// message's buffer.
 func (e *Engine) send(nc net.Conn, m *wire.Message, body []byte) error {
 	id := e.requests.Add(1)
-	var err error
-	if len(body) < 16<<10 {
-		_, err = nc.Write(wire.AppendReply(make([]byte, 0, len(body)+64), m, id, body))
-	} else if _, err = nc.Write(wire.AppendReplyHead(nil, m, id, len(body))); err == nil {
-		_, err = nc.Write(body)
+	var whole []byte
+	if m.Out.Holds(body) && !m.Query {
+		whole = m.Out.B
+		wire.AppendReplyHead(whole[:0], m, id, len(body))
+	} else {
+		whole = wire.AppendReply(make([]byte, 0, len(body)+64), m, id, body)
 	}
-	if err != nil {
+	if _, err := nc.Write(whole); err != nil {
 		return fmt.Errorf("sending a reply: %w", err)
 	}
 	return nil

@@ -131,7 +131,7 @@ func (s *search) sorted(c *conn, sc *scan) ([]bson.Raw, error) {
 	so := &sorter{spec: s.wish.sort, limit: keep}
 	_, err := sc.run(c, func(r int64, doc bson.Raw) (verdict, error) {
 		return goOn, so.add(doc, func() (bson.Raw, error) {
-			if s.proj == nil {
+			if s.proj == nil || sc.answer {
 				return bytes.Clone(doc), nil
 			}
 			kept, err := s.proj.Apply(doc)

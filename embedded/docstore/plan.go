@@ -27,6 +27,7 @@ type plan struct {
 	exact    bool   // the ranges hold what the filter matches and nothing else
 	covered  bool   // the keys hold all that is needed
 	needed   uint64 // if covered: bit i: filter or answer look at field i
+	direct   bool   // covered, and what the keys give is the answer already
 	score    int
 	branches []*plan // of an $or, in place of all that
 	own      []*query.Matcher
@@ -161,6 +162,10 @@ func indexPlan(coll *collection, ix *indexDef, w *wish, conds []query.Condition)
 		if p.needed, p.covered = covers(ix, w); p.covered {
 			p.score += scoreCover
 		}
+		if p.covered && p.exact { // nobody looks at the filter's fields
+			p.direct = true
+			p.needed, _ = maskOf(ix, w.fields)
+		}
 	}
 	return p
 }
@@ -214,14 +219,20 @@ func covers(ix *indexDef, w *wish) (needed uint64, ok bool) {
 	if !ok || len(paths) == 0 {
 		return 0, false
 	}
+	return maskOf(ix, paths)
+}
+
+// maskOf finds paths among an index's fields; false if one is not there, or is a
+// path into a document: a key does not tell {a: {}} from {}.
+func maskOf(ix *indexDef, paths []string) (mask uint64, ok bool) {
 	for _, p := range paths {
 		i := slices.IndexFunc(ix.fields, func(f index.Field) bool { return f.Path == p })
-		if i < 0 || strings.Contains(p, ".") { // a key does not tell {a: {}} from {}
+		if i < 0 || strings.Contains(p, ".") {
 			return 0, false
 		}
-		needed |= 1 << i
+		mask |= 1 << i
 	}
-	return needed, true
+	return mask, true
 }
 
 // orPlan answers an $or by an index for each branch.

@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/eidermail/eider/embedded/docstore/value"
+	"github.com/eidermail/eider/embedded/docstore/wire"
 )
 
 // kind is what type a command's field must have.
@@ -38,6 +39,7 @@ type request struct {
 	lsid     bson.Raw  // the session's id; nil for none
 	txn      *int64    // the number of a retryable write
 	rowsSeen int
+	out      *wire.Buffer // for the reply of a read; nil: make one
 }
 
 func (q *request) has(name string) bool {

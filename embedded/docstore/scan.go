@@ -45,6 +45,7 @@ type scan struct {
 	keys, docs int64 // examined
 	checked    bool
 	made       []byte // the memory of synthetic
+	answer     bool   // the document is projected already
 }
 
 // take gets a document of a scan. The document lies in SQLite's memory and is gone
@@ -237,7 +238,8 @@ func (s *scan) entry(c *conn, e entry, doc bson.Raw, f take) (v verdict, err err
 	}
 	s.keys++
 	if s.p.covered {
-		if doc = s.synthetic(e); doc != nil {
+		doc = s.synthetic(e)
+		if s.answer = s.p.direct && doc != nil; doc != nil {
 			return s.offer(e.r, doc, f)
 		}
 	}

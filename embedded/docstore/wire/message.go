@@ -48,6 +48,19 @@ type Message struct {
 	MoreToCome bool       // the client does not want an answer
 	Query      bool       // came as OP_QUERY and is answered with OP_REPLY
 	Collection string     // of OP_QUERY
+	Out        *Buffer    // where a large reply is best made; nil: anywhere
+}
+
+// ReplyHead is how many bytes precede the document of an OP_MSG reply.
+const ReplyHead = headerSize + 5
+
+// Buffer is memory for a reply that is used again and again. A document that
+// begins at ReplyHead is sent as it lies there.
+type Buffer struct{ B []byte }
+
+// Holds tells if a reply's document lies in the buffer with room for its head.
+func (b *Buffer) Holds(body []byte) bool {
+	return b != nil && len(body) > 0 && len(b.B) == ReplyHead+len(body) && &b.B[ReplyHead] == &body[0]
 }
 
 // Read reads one message. It checks the length before it takes memory. io.EOF

@@ -13,6 +13,10 @@ import (
 // reads a whole message before it writes one.
 const pipeLimit = 1 << 20
 
+// lendFrom is the size from which a writer lends its bytes to the reader instead
+// of copying them: it waits until they are read.
+const lendFrom = 8 << 10
+
 // Pipe makes a connection inside the process: what is written to one end is read
 // from the other. Unlike net.Pipe it is buffered, so that a small message costs no
 // hand-over between goroutines.
@@ -23,13 +27,15 @@ func Pipe() (client, server net.Conn) {
 
 // stream is one direction.
 type stream struct {
+	writing       sync.Mutex // one writer at a time
 	mu            sync.Mutex
 	readable      sync.Cond
 	writable      sync.Cond
 	buf           []byte
 	off           int
-	closed        bool // by either side: no more bytes come in
-	readClosed    bool // the reader has gone
+	lent          []byte // what a waiting writer still has, behind buf
+	closed        bool   // by either side: no more bytes come in
+	readClosed    bool   // the reader has gone
 	readDeadline  deadline
 	writeDeadline deadline
 }
@@ -68,6 +74,12 @@ func (s *stream) read(p []byte) (int, error) {
 			}
 			s.writable.Signal()
 			return n, nil
+		case len(s.lent) > 0:
+			n := copy(p, s.lent)
+			if s.lent = s.lent[n:]; len(s.lent) == 0 {
+				s.writable.Signal()
+			}
+			return n, nil
 		case s.closed:
 			return 0, io.EOF
 		case len(p) == 0:
@@ -78,8 +90,13 @@ func (s *stream) read(p []byte) (int, error) {
 }
 
 func (s *stream) write(p []byte) (n int, err error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(p) >= lendFrom && !s.closed && !s.readClosed {
+		return s.lend(p)
+	}
 	for {
 		switch {
 		case s.closed || s.readClosed:
@@ -99,6 +116,24 @@ func (s *stream) write(p []byte) (n int, err error) {
 				s.off = 0
 			}
 			continue
+		}
+		s.writable.Wait()
+	}
+}
+
+// lend lets the reader take the bytes from the writer's memory.
+func (s *stream) lend(p []byte) (n int, err error) {
+	s.lent = p
+	defer func() { s.lent = nil }()
+	s.readable.Signal()
+	for {
+		switch n = len(p) - len(s.lent); {
+		case n == len(p):
+			return n, nil
+		case s.closed || s.readClosed:
+			return n, io.ErrClosedPipe
+		case s.writeDeadline.expired:
+			return n, os.ErrDeadlineExceeded
 		}
 		s.writable.Wait()
 	}
