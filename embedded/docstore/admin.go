@@ -157,7 +157,7 @@ func (t *tx) ensure(ns namespace, options bson.Raw) (*collection, error) {
 }
 
 func (t *tx) drop(coll *collection) error {
-	for _, ix := range coll.indexes {
+	for _, ix := range coll.kept() {
 		if err := t.dropIndex(ix); err != nil {
 			return err
 		}

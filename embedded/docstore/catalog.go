@@ -37,6 +37,7 @@ type collection struct {
 	options bson.Raw // as given to create
 	uuid    []byte
 	indexes []*indexDef // the first is _id_
+	making  []*indexDef // those under way, see build.go
 	stats   *stats
 }
 
@@ -71,9 +72,10 @@ type indexDef struct {
 	hashed   bool // keys are equal exactly when the values are, but have no order
 	numeric  bool // a path has a numeric component; such an index is only kept, not used
 	partial  *query.Matcher
-	filter   bson.Raw // the partial filter as given
-	ttl      int64    // seconds; -1 for none
-	multikey uint64   // bit i: some document has an array on the path of field i
+	filter   bson.Raw  // the partial filter as given
+	ttl      int64     // seconds; -1 for none
+	multikey uint64    // bit i: some document has an array on the path of field i
+	underway *underway // nil: it is whole
 }
 
 func (ix *indexDef) prefix() []byte {

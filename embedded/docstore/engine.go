@@ -98,6 +98,12 @@ func Open(_ context.Context, o Options) (*Engine, error) {
 		_ = e.lock.close()
 		return nil, err
 	}
+	gone, err := leftOver(c)
+	if err != nil {
+		_ = c.close()
+		_ = e.lock.close()
+		return nil, err
+	}
 	e.catalog.Store(cat)
 	e.writer = newWriter(e, c, cat)
 	n := max(4, 2*runtime.GOMAXPROCS(0))
@@ -107,7 +113,9 @@ func Open(_ context.Context, o Options) (*Engine, error) {
 	}
 	go e.writer.run()
 	e.serving.Add(1)
-	go e.sweep() //nolint:gosec // the sweeper lives until Close
+	e.serving.Add(1)
+	go e.clear(gone) //nolint:gosec // it ends before Close
+	go e.sweep()     //nolint:gosec // the sweeper lives until Close
 	return e, nil
 }
 

@@ -1,7 +1,6 @@
 package docstore
 
 import (
-	"database/sql/driver"
 	"slices"
 	"strings"
 
@@ -9,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/eidermail/eider/embedded/docstore/index"
+	"github.com/eidermail/eider/embedded/docstore/lite"
 	"github.com/eidermail/eider/embedded/docstore/query"
 	"github.com/eidermail/eider/embedded/docstore/value"
 )
@@ -290,64 +290,114 @@ func runCreateIndexes(q *request) (bson.Raw, error) {
 			return nil, refuse(68, "IndexAlreadyExists", "Identical index already exists: "+list[i].name)
 		}
 	}
-	var before, after int
-	var created bool
-	err = q.e.writer.write(q.durable, func(t *tx) error {
-		created = t.cat.colls[ns] == nil
-		coll, err := t.ensure(ns, nil)
-		if err != nil {
-			return err
+	c := &creation{q: q, ns: ns, list: list}
+	for again := true; again; {
+		if again, err = c.run(); err != nil {
+			return nil, err
 		}
-		before = len(coll.indexes)
-		for _, ix := range list {
-			if err := t.addIndex(ns, ix); err != nil {
-				return err
-			}
-		}
-		after = len(t.cat.colls[ns].indexes)
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	return reply(func(b []byte) []byte {
-		b = bsoncore.AppendInt32Element(b, "numIndexesBefore", int32(before)) //nolint:gosec // at most 64
-		b = bsoncore.AppendInt32Element(b, "numIndexesAfter", int32(after))   //nolint:gosec // at most 64
-		b = bsoncore.AppendBooleanElement(b, "createdCollectionAutomatically", created)
-		if before == after {
+		b = bsoncore.AppendInt32Element(b, "numIndexesBefore", int32(c.before)) //nolint:gosec // at most 64
+		b = bsoncore.AppendInt32Element(b, "numIndexesAfter", int32(c.after))   //nolint:gosec // at most 64
+		b = bsoncore.AppendBooleanElement(b, "createdCollectionAutomatically", c.created)
+		if c.before == c.after {
 			b = bsoncore.AppendStringElement(b, "note", "all indexes already exist")
 		}
 		return b
 	}), nil
 }
 
+// creation is a createIndexes command.
+type creation struct {
+	q             *request
+	ns            namespace
+	list          []*indexDef
+	created       bool
+	before, after int
+	builder       *builder
+	wait          chan struct{} // of a build that another command began: try again behind it
+}
+
+// run creates the indexes: those of a small collection at once, the others in
+// steps.
+func (c *creation) run() (again bool, err error) {
+	e := c.q.e
+	if err := e.writer.write(c.q.durable, c.start); err != nil {
+		return false, err
+	}
+	switch {
+	case c.builder != nil:
+		return false, c.builder.run()
+	case c.wait == nil:
+		return false, nil
+	}
+	select {
+	case <-c.wait:
+		return true, nil
+	case <-e.closing:
+		return false, errClosed
+	}
+}
+
+func (c *creation) start(t *tx) error {
+	c.wait, c.builder = nil, nil
+	c.created = c.created || t.cat.colls[c.ns] == nil
+	coll, err := t.ensure(c.ns, nil)
+	if err != nil {
+		return err
+	}
+	c.before = len(coll.indexes)
+	var missing []*indexDef
+	for _, ix := range c.list {
+		exists, err := conflict(slices.Concat(coll.kept(), missing), ix)
+		if err != nil {
+			return err
+		}
+		if !exists {
+			missing = append(missing, ix)
+		}
+	}
+	if c.after = c.before + len(missing); c.after+len(coll.making) > maxIndexes {
+		return cannotCreate("add index fails, too many indexes for %s", c.ns)
+	}
+	for _, ix := range coll.making {
+		if slices.ContainsFunc(c.list, ix.same) {
+			c.wait = ix.underway.by.done
+			return nil
+		}
+	}
+	if len(missing) > 0 && coll.stats.next > buildInline {
+		c.builder = &builder{e: t.e, q: c.q, ns: c.ns, done: make(chan struct{})}
+		return c.builder.begin(t, coll, missing)
+	}
+	for _, ix := range missing {
+		if err := t.addIndex(c.ns, ix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // addIndex adds an index and fills it with the collection's documents.
 func (t *tx) addIndex(ns namespace, spec *indexDef) error {
 	coll := t.cat.colls[ns]
-	exists, err := conflict(coll.indexes, spec)
-	if err != nil || exists {
-		return err
-	}
-	if len(coll.indexes) >= maxIndexes {
-		return cannotCreate("add index fails, too many indexes for %s", ns)
-	}
 	ix := *spec
 	cat := t.cat.clone()
 	ix.id = cat.nextID
 	cat.nextID++
 	low, high := coll.records()
-	err = t.c.each("SELECT r, v FROM docs WHERE r >= ? AND r < ?", func(row []driver.Value) (bool, error) {
-		doc := bson.Raw(blob(row[1]))
+	err := t.c.rows(sqlBuildStep, func(row *lite.Stmt) (bool, error) {
+		r, doc := row.Int(0), bson.Raw(row.Bytes(1))
 		keys, err := ix.keys(doc)
 		if err != nil {
 			return false, err
 		}
-		if err := t.free(coll, &ix, keys.Entries, integer(row[0]), doc); err != nil {
+		if err := t.free(coll, &ix, keys.Entries, r, doc); err != nil {
 			return false, err
 		}
 		ix.multikey |= keys.Multikey
 		for _, e := range keys.Entries {
-			if err := t.addKey(e, integer(row[0])); err != nil {
+			if err := t.addKey(sqlInsertKey, e, r); err != nil {
 				return false, err
 			}
 		}
@@ -422,7 +472,9 @@ func runDropIndexes(q *request) (bson.Raw, error) {
 		return nil, err
 	}
 	var was int
+	var buried []int64
 	err = q.e.writer.write(q.durable, func(t *tx) error {
+		buried = buried[:0]
 		coll := t.cat.colls[ns]
 		if coll == nil {
 			return noCollection(ns)
@@ -433,19 +485,21 @@ func runDropIndexes(q *request) (bson.Raw, error) {
 			return err
 		}
 		next := *coll
-		next.indexes = nil
-		for _, ix := range coll.indexes {
-			if !slices.Contains(gone, ix) {
-				next.indexes = append(next.indexes, ix)
-				continue
-			}
-			if err := t.dropIndex(ix); err != nil {
+		isGone := func(ix *indexDef) bool { return slices.Contains(gone, ix) }
+		next.indexes = slices.DeleteFunc(slices.Clone(coll.indexes), isGone)
+		next.making = slices.DeleteFunc(slices.Clone(coll.making), isGone)
+		for _, ix := range gone {
+			buried = append(buried, ix.id)
+			if err := t.bury(ix); err != nil {
 				return err
 			}
 		}
 		t.replace(&next)
 		return nil
 	})
+	if err == nil {
+		err = q.e.purge(buried)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -458,13 +512,15 @@ func indexesNamed(coll *collection, v bson.RawValue) (out []*indexDef, err error
 	switch v.Type {
 	case bson.TypeString:
 		if value.Str(v) == "*" {
-			return coll.indexes[1:], nil
+			return coll.kept()[1:], nil
 		}
-		if ix := coll.index(value.Str(v)); ix != nil {
-			out = append(out, ix)
+		for _, ix := range coll.kept() {
+			if ix.name == value.Str(v) {
+				out = append(out, ix)
+			}
 		}
 	case bson.TypeEmbeddedDocument:
-		for _, ix := range coll.indexes {
+		for _, ix := range coll.kept() {
 			if sameDoc(ix.key, v.Value) {
 				out = append(out, ix)
 			}

@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"database/sql/driver"
 	"encoding/binary"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 
 	"github.com/eidermail/eider/embedded/docstore/index"
+	"github.com/eidermail/eider/embedded/docstore/lite"
 	"github.com/eidermail/eider/embedded/docstore/value"
 )
 
@@ -24,25 +26,26 @@ const (
 
 // insert stores a document. It checks everything before it changes anything.
 func (t *tx) insert(coll *collection, doc bson.Raw) error {
-	all := make([]index.Keys, len(coll.indexes))
-	for i, ix := range coll.indexes {
+	list := coll.kept()
+	all := make([]index.Keys, len(list))
+	low, _ := coll.records()
+	r := low + coll.stats.next
+	for i, ix := range list {
 		var err error
-		if all[i], err = ix.keys(doc); err != nil {
+		if all[i], err = t.keysOf(ix, r, doc); err != nil {
 			return err
 		}
-		if err := t.free(coll, ix, all[i].Entries, 0, doc); err != nil {
+		if err := t.free(coll, ix, all[i].Entries, r, doc); err != nil {
 			return err
 		}
 	}
-	low, _ := coll.records()
-	r := low + coll.stats.next
 	coll.stats.next++
 	if err := t.c.exec(sqlInsertDoc, r, []byte(doc)); err != nil {
 		return err
 	}
 	for i := range all {
 		for _, e := range all[i].Entries {
-			if err := t.addKey(e, r); err != nil {
+			if err := t.addKey(sqlInsertKey, e, r); err != nil {
 				return err
 			}
 		}
@@ -51,31 +54,36 @@ func (t *tx) insert(coll *collection, doc bson.Raw) error {
 	return t.markMultikey(coll, all)
 }
 
-func (t *tx) addKey(e index.Entry, r int64) error {
+// addKey adds an entry by one of the statements that do.
+func (t *tx) addKey(sql string, e index.Entry, r int64) error {
 	var hints driver.Value
 	if e.Hints != nil {
 		hints = e.Hints
 	}
-	return t.c.exec(sqlInsertKey, e.Key, r, hints)
+	return t.c.exec(sql, e.Key, r, hints)
 }
 
 // free makes sure that no other record than self has one of the keys of a unique
-// index.
+// index. Of one that is being made, it is noted.
 func (t *tx) free(coll *collection, ix *indexDef, entries []index.Entry, self int64, doc bson.Raw) error {
 	if !ix.unique {
 		return nil
 	}
 	for _, e := range entries {
 		taken := false
-		err := t.c.each(sqlFindKey, func(row []driver.Value) (bool, error) {
-			taken = integer(row[0]) != self
+		err := t.c.rows(sqlFindKey, func(row *lite.Stmt) (bool, error) {
+			taken = row.Int(0) != self
 			return !taken, nil
 		}, e.Key)
 		if err != nil {
 			return err
 		}
-		if taken {
-			return &duplicateError{ns: coll.ns, name: ix.name, keyPattern: ix.key, keyValue: keyValue(ix, e, doc)}
+		switch {
+		case !taken:
+		case ix.underway == nil:
+			return ix.duplicate(coll, e, doc)
+		default:
+			ix.underway.note(e.Key)
 		}
 	}
 	return nil
@@ -102,18 +110,22 @@ func keyValue(ix *indexDef, e index.Entry, doc bson.Raw) bson.Raw {
 // markMultikey notes paths that went through an array for the first time.
 func (t *tx) markMultikey(coll *collection, all []index.Keys) error {
 	var changed *collection
-	for i, ix := range coll.indexes {
+	for i, ix := range coll.kept() {
 		if all[i].Multikey&^ix.multikey == 0 {
 			continue
 		}
 		if changed == nil {
 			c := *coll
-			c.indexes = append([]*indexDef(nil), coll.indexes...)
+			c.indexes, c.making = slices.Clone(coll.indexes), slices.Clone(coll.making)
 			changed = &c
 		}
 		next := *ix
 		next.multikey |= all[i].Multikey
-		changed.indexes[i] = &next
+		if i < len(coll.indexes) {
+			changed.indexes[i] = &next
+		} else {
+			changed.making[i-len(coll.indexes)] = &next
+		}
 		if err := t.c.exec("UPDATE indexes SET multikey = ? WHERE id = ?", int64(next.multikey), next.id); err != nil { //nolint:gosec // bits
 			return err
 		}
@@ -126,14 +138,15 @@ func (t *tx) markMultikey(coll *collection, all []index.Keys) error {
 
 // update replaces a record's document. Only the keys that differ are written.
 func (t *tx) update(coll *collection, r int64, old, doc bson.Raw) error {
-	was := make([]index.Keys, len(coll.indexes))
-	now := make([]index.Keys, len(coll.indexes))
-	for i, ix := range coll.indexes {
+	list := coll.kept()
+	was := make([]index.Keys, len(list))
+	now := make([]index.Keys, len(list))
+	for i, ix := range list {
 		var err error
-		if now[i], err = ix.keys(doc); err != nil {
+		if now[i], err = t.keysOf(ix, r, doc); err != nil {
 			return err
 		}
-		if was[i], err = ix.keys(old); err != nil {
+		if was[i], err = t.keysOf(ix, r, old); err != nil {
 			return err
 		}
 		if err := t.free(coll, ix, without(now[i].Entries, was[i].Entries, false), r, doc); err != nil {
@@ -143,14 +156,14 @@ func (t *tx) update(coll *collection, r int64, old, doc bson.Raw) error {
 	if err := t.c.exec(sqlUpdateDoc, []byte(doc), r); err != nil {
 		return err
 	}
-	for i := range now {
+	for i := range list {
 		for _, e := range without(was[i].Entries, now[i].Entries, true) {
 			if err := t.c.exec(sqlDeleteKey, e.Key, r); err != nil {
 				return err
 			}
 		}
 		for _, e := range without(now[i].Entries, was[i].Entries, true) {
-			if err := t.addKey(e, r); err != nil {
+			if err := t.addKey(sqlInsertKey, e, r); err != nil {
 				return err
 			}
 		}
@@ -177,8 +190,8 @@ func without(a, b []index.Entry, hints bool) []index.Entry {
 
 // remove deletes a record.
 func (t *tx) remove(coll *collection, r int64, doc bson.Raw) error {
-	for _, ix := range coll.indexes {
-		keys, err := ix.keys(doc)
+	for _, ix := range coll.kept() {
+		keys, err := t.keysOf(ix, r, doc)
 		if err != nil {
 			return err
 		}
