@@ -111,3 +111,6 @@ func cutReply(s string) string {
 	}
 	return s
 }
+
+// ThreadSubject is the normalised subject of threading.
+func ThreadSubject(subject string) string { return normaliseSubject(subject) }

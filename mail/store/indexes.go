@@ -48,6 +48,8 @@ var (
 	// indexConversation holds a conversation of all folders in its order, and
 	// does what WildDuck's user_messages_by_thread does.
 	indexConversation = key("user", 1, "thread", 1, "idate", -1, "_id", -1)
+	// indexMessageID finds what a message answers.
+	indexMessageID = key("user", 1, "msgid", 1)
 	// indexSnapshot holds all that a Snapshot is made of.
 	indexSnapshot = key("mailbox", 1, "uid", 1, "modseq", 1, stateFieldName, 1, "idate", 1, "size", 1, "thread", 1)
 	indexUnseen   = key("mailbox", 1, "unseen", 1)
@@ -185,6 +187,7 @@ func messageIndexes() []index {
 		{name: "has_attachment", keys: key("mailbox", 1, "ha", 1), idle: true},
 		{name: "retention_time", keys: key("exp", 1, "rdate", 1), partial: key("exp", true)},
 		{name: "eider_conversation", keys: indexConversation},
+		{name: "eider_msgid", keys: indexMessageID},
 		{name: "eider_snapshot", keys: indexSnapshot},
 		{name: indexPageUnseen, keys: indexPage, partial: key("unseen", true)},
 		{name: indexPageFlagged, keys: indexPage, partial: key("flagged", true)},

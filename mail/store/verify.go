@@ -22,6 +22,7 @@ const (
 	ProblemDuplicateUID      = "duplicate-uid"
 	ProblemBooleans          = "booleans"
 	ProblemOwnFields         = "own-fields"
+	ProblemThreads           = "conversation-split"
 	ProblemOrphan            = "orphan-message"
 	ProblemJournal           = "journal"
 	ProblemMissingAttachment = "attachment-missing"
@@ -115,7 +116,7 @@ func (s *Store) checkAccount(ctx context.Context, user mail.ID, o checkOptions) 
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{
-		c.scan, c.writeStale, c.counters, c.quota, c.contents.flush, c.journal.flush,
+		c.scan, c.writeStale, c.conversations, c.counters, c.quota, c.contents.flush, c.journal.flush,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err

@@ -1,0 +1,123 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
+
+	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/message"
+	"github.com/eidermail/eider/mail/store"
+	"github.com/eidermail/eider/mail/store/storetest"
+)
+
+func letter(id, subject string, references string) *message.Message {
+	raw := fmt.Sprintf("From: a@example.com\r\nSubject: %s\r\nMessage-ID: <%s>\r\n", subject, id)
+	if references != "" {
+		raw += "References: " + references + "\r\n"
+	}
+	return message.Parse([]byte(raw + "\r\nx\r\n"))
+}
+
+// WildDuck's thread documents live 180 days. A reply that comes later finds its
+// conversation by the messages.
+func TestReplyAfterAYearJoinsItsConversation(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	s := env.Open(nil)
+	u := newUser(t, s, "ann")
+	first := appendTo(t, s, u.ID, mail.ID{}, letter("1@x", "Plan", ""))
+	threads := env.Collection(t, "threads")
+	must(threads.DeleteMany(ctx, bson.M{}))(t)
+	reply := appendTo(t, s, u.ID, mail.ID{}, letter("2@x", "Re: [list] plan", "<0@x> <1@x>"))
+	if reply.Thread == first.Thread {
+		t.Error("another subject joined the conversation")
+	}
+	reply = appendTo(t, s, u.ID, mail.ID{}, letter("3@x", "Re: [list] Plan", "<0@x> <1@x>"))
+	if reply.Thread != first.Thread {
+		t.Error("the reply founded a conversation")
+	}
+	// The document is there again, with all that it needs.
+	next := appendTo(t, s, u.ID, mail.ID{}, letter("4@x", "Plan", "<3@x>"))
+	if next.Thread != first.Thread {
+		t.Error("the second reply founded a conversation")
+	}
+	var doc bson.M
+	if err := threads.FindOne(ctx, bson.M{"_id": bson.ObjectID(first.Thread)}).Decode(&doc); err != nil || doc["subject"] != "Plan" || doc["user"] != bson.ObjectID(u.ID) {
+		t.Errorf("document %v (%v)", doc, err)
+	}
+	wantClean(t, s, u.ID)
+}
+
+// A parent that arrives after its children makes their conversations one, over
+// all folders.
+func TestLateParentMergesConversations(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	finds := 0
+	s := env.Open(func(o *store.Options) {
+		o.Monitor = storetest.Watch(func(e *event.CommandStartedEvent) {
+			if e.CommandName == "find" && e.Command.Lookup("find").StringValue() == "messages" {
+				finds++
+			}
+		})
+	})
+	u := newUser(t, s, "ann")
+	sent := byUse(t, s, u.ID, mail.UseSent).ID
+	one := appendTo(t, s, u.ID, mail.ID{}, letter("1@x", "Plan", "<root@x>"))
+	before := must(s.Snapshot(ctx, u.ID, sent))(t)
+	two := appendTo(t, s, u.ID, sent, letter("2@x", "Re: Plan", "<other@x>"), mail.FlagSeen, "$kw")
+	start := must(s.LastChange(ctx, u.ID))(t)
+	if one.Thread == two.Thread {
+		t.Fatal("no two conversations")
+	}
+	parent := appendTo(t, s, u.ID, mail.ID{}, letter("root@x", "Plan", "<other@x>"))
+	if parent.Thread != one.Thread {
+		t.Errorf("the parent went to %v, not to the oldest, %v", parent.Thread, one.Thread)
+	}
+	finds = 0
+	rows := must(s.Thread(ctx, u.ID, one.Thread, store.ThreadOptions{TrashAndJunk: true}))(t)
+	if len(rows) != 3 || finds != 1 {
+		t.Errorf("%d messages in %d queries", len(rows), finds)
+	}
+	if rows := must(s.Thread(ctx, u.ID, two.Thread, store.ThreadOptions{}))(t); len(rows) != 0 {
+		t.Errorf("%d messages stayed behind", len(rows))
+	}
+	changes, _, err := s.Changes(ctx, u.ID, start, 0)
+	if err != nil || len(changes) != 2 || changes[0].Command != mail.CommandFetch || changes[0].Thread != one.Thread || len(changes[0].Flags) != 2 {
+		t.Errorf("changes %+v (%v)", changes, err)
+	}
+	row := must(s.Snapshot(ctx, u.ID, sent))(t).Row(0)
+	if before.Len() != 0 || row.Thread != one.Thread || !mail.HasFlag(row.Flags, "$kw") {
+		t.Errorf("the snapshot says %+v", row)
+	}
+	wantClean(t, s, u.ID)
+}
+
+// A merge that a crash cut short is seen and finished.
+func TestFsckMergesSplitConversations(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	s := env.Open(nil)
+	u := newUser(t, s, "ann")
+	one := appendTo(t, s, u.ID, mail.ID{}, letter("1@x", "Plan", "<root@x>"))
+	appendTo(t, s, u.ID, mail.ID{}, letter("2@x", "Plan", "<other@x>"))
+	var two bson.M
+	threads := env.Collection(t, "threads")
+	if err := threads.FindOne(ctx, bson.M{"_id": bson.M{"$ne": bson.ObjectID(one.Thread)}}).Decode(&two); err != nil {
+		t.Fatal(err)
+	}
+	mustUpdate(t, threads, bson.M{"_id": bson.ObjectID(one.Thread)}, bson.M{"$addToSet": bson.M{"ids": bson.M{"$each": two["ids"]}}})
+	for _, repair := range []bool{false, true} {
+		if kinds := check(t, s, store.Fsck{Repair: repair}); kinds[store.ProblemThreads] != 1 || len(kinds) != 1 {
+			t.Errorf("repair %v: %v", repair, kinds)
+		}
+	}
+	if rows := must(s.Thread(ctx, u.ID, one.Thread, store.ThreadOptions{}))(t); len(rows) != 2 {
+		t.Errorf("%d messages", len(rows))
+	}
+	wantClean(t, s, u.ID)
+}
