@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +56,7 @@ func openBackend(ctx context.Context, c config.Config, log *slog.Logger) (b *bac
 		URI: c.Mongo, Database: c.MongoDatabase, UsersDatabase: c.MongoUsers,
 		GridFSDatabase: c.MongoGridFS, SenderDatabase: c.MongoSender,
 		Signal: b.signals, Notify: b.hub, Log: log, DefaultQuota: c.Quota,
+		Secrets: store.Secrets{DKIM: c.DKIMSecret, Certs: c.CertsSecret, Settings: c.CertsSecret, Cipher: c.SecretCipher},
 	}
 	if c.Mongo == "" {
 		if err := b.openEngine(ctx, c, log); err != nil {
@@ -81,11 +83,22 @@ func storeError(c config.Config, err error) error {
 	switch {
 	case c.Mongo == "":
 		return fmt.Errorf("--data %s: the store cannot be opened: %w", c.Data, err)
+	case fieldOf(err) == "cipher":
+		return fmt.Errorf("--secret-cipher is not understood: %w", err)
 	case mail.IsCode(err, mail.CodeInvalid):
-		return fmt.Errorf("--mongo is not understood: %w", err)
+		return fmt.Errorf("--%s is not understood: %w", cmp.Or(fieldOf(err), "mongo"), err)
 	default:
 		return fmt.Errorf("--mongo cannot be reached: %w: start it, or correct the address", err)
 	}
+}
+
+// fieldOf names the option that an error is about, "" for none.
+func fieldOf(err error) string {
+	var e *mail.Error
+	if errors.As(err, &e) {
+		return e.Field
+	}
+	return ""
 }
 
 func (b *backend) openSignals(ctx context.Context, c config.Config, log *slog.Logger) (err error) {

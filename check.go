@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/eidermail/eider/config"
 	"github.com/eidermail/eider/embedded/docstore"
+	"github.com/eidermail/eider/mail/store"
 )
 
 // checkTimeout bounds the reach of one server, beyond the time in which the
@@ -43,6 +46,10 @@ func check(ctx context.Context, t terminal, c config.Config) error {
 	alone.Redis = ""
 	if c.Redis != "" {
 		step("redis", func(ctx context.Context) error { return reachSignals(ctx, c, log) })
+	}
+	servers := c.MongoServers()
+	for _, name := range slices.Sorted(maps.Keys(servers)) {
+		step(name, func(ctx context.Context) error { return store.Reach(ctx, servers[name]) })
 	}
 	if c.Mongo != "" {
 		step("mongo", func(ctx context.Context) error { return reachStore(ctx, alone, log) })

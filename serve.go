@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -54,6 +55,9 @@ type program struct {
 	// stopping ends event streams, which no graceful stop would wait out.
 	stopping context.Context
 	stopAll  context.CancelFunc
+	// work is the store's in the background.
+	work     sync.WaitGroup
+	stopWork context.CancelFunc
 }
 
 // serve starts everything, prints the ready line, and ends on a signal.
@@ -126,6 +130,9 @@ func (p *program) start(ctx context.Context, t terminal) (err error) {
 	if err := p.startTools(ctx); err != nil {
 		return err
 	}
+	work, stopWork := context.WithCancel(context.Background())
+	p.stopWork = stopWork
+	p.work.Go(func() { b.store.Work(work) })
 	// Last, so that a start that fails shows no password in passing.
 	return p.firstAdministrator(ctx, t)
 }
@@ -240,6 +247,23 @@ func (p *program) addresses() string {
 	return strings.Join(parts, " ")
 }
 
+// endWork ends the work in the background after the step in hand. What is left
+// of it goes on with the next start.
+func (p *program) endWork(ctx context.Context) error {
+	p.stopWork()
+	done := make(chan struct{})
+	go func() {
+		p.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("work in the background does not end: %w", ctx.Err())
+	}
+}
+
 // closeTimeout bounds the closing of the data, where nothing is in hand any more.
 const closeTimeout = 5 * time.Second
 
@@ -267,6 +291,9 @@ func (p *program) stop() error {
 	}
 	if p.control != nil {
 		stops = append(stops, p.control.stop)
+	}
+	if p.stopWork != nil {
+		stops = append(stops, p.endWork)
 	}
 	results := make(chan error, len(stops))
 	for _, stop := range stops {

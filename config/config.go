@@ -30,8 +30,12 @@ type Config struct {
 
 	// Mongo is a mongodb:// or mongodb+srv:// URI; empty means the embedded store.
 	Mongo string
-	// MongoDatabase and the three below name the logical databases of WildDuck's layout.
+	// MongoDatabase and the three below name the logical databases of WildDuck's
+	// layout. Each of the three may be a URI, for a server of its own.
 	MongoDatabase, MongoUsers, MongoGridFS, MongoSender string
+	// DKIMSecret and CertsSecret encrypt private keys at rest, in WildDuck's
+	// form; empty leaves them clear. SecretCipher is that of its old form.
+	DKIMSecret, CertsSecret, SecretCipher string
 	// Redis is a redis://, rediss:// or unix:// URI; empty means signals in memory.
 	Redis string
 
@@ -82,6 +86,7 @@ func Default() Config {
 		Data:          "data",
 		MongoDatabase: "wildduck",
 		MongoSender:   "zone-mta",
+		SecretCipher:  "aes192",
 		Web:           "127.0.0.1:8080",
 		API:           "127.0.0.1:8081",
 		LMTP:          "127.0.0.1:2424",
@@ -268,6 +273,17 @@ func scalar(v any) (string, error) {
 	default:
 		return "", errors.New("a table is not expected here")
 	}
+}
+
+// MongoServers are the databases that lie on servers of their own: option to URI.
+func (c *Config) MongoServers() map[string]string {
+	out := map[string]string{}
+	for name, v := range map[string]string{"mongo-users": c.MongoUsers, "mongo-gridfs": c.MongoGridFS, "mongo-sender": c.MongoSender} {
+		if strings.Contains(v, "://") {
+			out[name] = v
+		}
+	}
+	return out
 }
 
 // StoreName says which store is used, without the credentials of its URI.

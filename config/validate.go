@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -78,6 +79,15 @@ func (c *Config) checkServers() error {
 	}
 	if err := checkURI("mongo", c.Mongo, "mongodb", "mongodb+srv"); err != nil {
 		return err
+	}
+	servers := c.MongoServers()
+	for _, name := range slices.Sorted(maps.Keys(servers)) {
+		if err := checkURI(name, servers[name], "mongodb", "mongodb+srv"); err != nil {
+			return err
+		}
+		if c.Mongo == "" {
+			return fmt.Errorf("--%s names a server, and --mongo is empty: give both or none", name)
+		}
 	}
 	if c.MongoDatabase == "" {
 		return errors.New("--mongo-database is empty: name the database of mailboxes and messages")

@@ -31,7 +31,9 @@ func (s *Store) Copy(ctx context.Context, sel Selection, to mail.ID) ([]Moved, e
 	}
 	var out []Moved
 	for batch := range slices.Chunk(uids, copyBatch) {
-		moved, err := s.copyBatch(ctx, sel, target, batch)
+		part := sel
+		part.UIDs = batch
+		moved, err := s.copyBatch(ctx, part, target, copyOptions{})
 		out = append(out, moved...)
 		if err != nil {
 			return out, err
@@ -94,10 +96,44 @@ func (s *Store) wholeDocs(ctx context.Context, mailbox mail.ID, uids []mail.UID)
 	return out, nil
 }
 
-func (s *Store) copyBatch(ctx context.Context, sel Selection, target *mailboxRecord, uids []mail.UID) ([]Moved, error) {
+// copyOptions are for a copy that may have been made before.
+type copyOptions struct {
+	// id gives the copy's id from the source's, nil for a new one.
+	id func(source bson.ObjectID) mail.ID
+	// again leaves out messages whose copy is there.
+	again bool
+}
+
+// uncopied leaves out messages whose copy is there.
+func (s *Store) uncopied(ctx context.Context, docs []copyRecord, o copyOptions) ([]copyRecord, error) {
+	if !o.again {
+		return docs, nil
+	}
+	const op = "look for copies"
+	ids := make(bson.A, len(docs))
+	for i := range docs {
+		ids[i] = oid(o.id(docs[i].ID))
+	}
+	cur, err := s.messages.Find(ctx, key("_id", key("$in", ids)), options.Find().SetProjection(key("_id", 1)))
+	if err != nil {
+		return nil, fail(op, err)
+	}
+	var rows []stateRecord
+	if err := cur.All(ctx, &rows); err != nil {
+		return nil, fail(op, err)
+	}
+	return slices.DeleteFunc(docs, func(d copyRecord) bool {
+		return slices.ContainsFunc(rows, func(r stateRecord) bool { return mail.ID(r.ID) == o.id(d.ID) })
+	}), nil
+}
+
+func (s *Store) copyBatch(ctx context.Context, sel Selection, target *mailboxRecord, o copyOptions) ([]Moved, error) {
 	const op = "copy messages"
-	docs, err := s.wholeDocs(ctx, sel.Mailbox, uids)
+	docs, err := s.wholeDocs(ctx, sel.Mailbox, sel.UIDs)
 	if err != nil || len(docs) == 0 {
+		return nil, err
+	}
+	if docs, err = s.uncopied(ctx, docs, o); err != nil || len(docs) == 0 {
 		return nil, err
 	}
 	size := int64(0)
@@ -107,7 +143,7 @@ func (s *Store) copyBatch(ctx context.Context, sel Selection, target *mailboxRec
 	if err := s.takeQuota(ctx, op, sel.User, size, true); err != nil {
 		return nil, err
 	}
-	moved, err := s.insertCopies(ctx, sel, target, docs)
+	moved, err := s.insertCopies(ctx, sel, target, docs, o)
 	if undoable(err) {
 		undo, cancel := after(ctx)
 		defer cancel()
@@ -116,7 +152,7 @@ func (s *Store) copyBatch(ctx context.Context, sel Selection, target *mailboxRec
 	return moved, err
 }
 
-func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailboxRecord, docs []copyRecord) (moved []Moved, err error) {
+func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailboxRecord, docs []copyRecord, o copyOptions) (moved []Moved, err error) {
 	const op = "copy messages"
 	to := mail.ID(target.ID)
 	for i := range docs {
@@ -145,7 +181,9 @@ func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailbox
 	unseen := 0
 	for i := range docs {
 		d := &docs[i]
-		ids[i] = mail.NewIDAt(s.now())
+		if ids[i] = mail.NewIDAt(s.now()); o.id != nil {
+			ids[i] = o.id(d.ID)
+		}
 		uid := got.uid + mail.UID(i) // checked by allocate
 		copies[i] = s.copyDoc(d, target, ids[i], uid, got.modseq)
 		isUnseen := !mail.HasFlag(flagsOf(d.Flags), mail.FlagSeen)
@@ -156,7 +194,7 @@ func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailbox
 		}
 		moved = append(moved, Moved{From: d.uid(), To: uid, ID: ids[i]})
 	}
-	if err := s.insertAll(ctx, to, copies, ids); err != nil {
+	if err := s.insertAll(ctx, to, copies, ids, got.uid); err != nil {
 		s.unused(context.WithoutCancel(ctx), to, got.modseq)
 		return nil, err
 	}
@@ -169,8 +207,9 @@ func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailbox
 }
 
 // insertAll inserts the copies, or none: what a failure has left of them is
-// removed. Where that cannot be known the error is uncertain.
-func (s *Store) insertAll(ctx context.Context, to mail.ID, copies []any, ids []mail.ID) error {
+// removed, by their UIDs from first on, which nobody else was given. Where that
+// cannot be known the error is uncertain.
+func (s *Store) insertAll(ctx context.Context, to mail.ID, copies []any, ids []mail.ID, first mail.UID) error {
 	const op = "insert copies"
 	decide, cancel := after(ctx)
 	defer cancel()
@@ -181,7 +220,8 @@ func (s *Store) insertAll(ctx context.Context, to mail.ID, copies []any, ids []m
 	if !definite(err) {
 		return uncertain{fail(op, err)}
 	}
-	if _, undo := s.messages.DeleteMany(decide, key("_id", key("$in", oids(ids)), "mailbox", oid(to))); undo != nil {
+	ours := key("_id", key("$in", oids(ids)), "mailbox", oid(to), "uid", key("$gte", number(int64(first)), "$lt", number(int64(first)+int64(len(ids)))))
+	if _, undo := s.messages.DeleteMany(decide, ours); undo != nil {
 		s.log.LogAttrs(decide, slog.LevelError, "undo of a failed copy failed", slog.String("mailbox", to.String()), slog.Any("err", undo))
 		return uncertain{fail(op, err)}
 	}

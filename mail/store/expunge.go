@@ -140,7 +140,7 @@ func (s *Store) removeDoc(ctx context.Context, mailbox mail.ID, doc *copyRecord,
 	draft, _ := doc.raw.Lookup("draft").BooleanOK()
 	copied, _ := doc.raw.Lookup("copied").BooleanOK()
 	var archive *archiving
-	if o.Archive && !draft && !copied {
+	if o.Archive && (!draft || o.drafts) && !copied {
 		archive = s.newArchiving(doc)
 		if err := archive.insert(ctx); err != nil {
 			return false, err

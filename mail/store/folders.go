@@ -38,6 +38,26 @@ var folderNames = map[string][4]string{
 	"zh": {"已发送邮件", "垃圾箱", "草稿箱", "垃圾邮件"},
 }
 
+// restoredNames name the mailbox that restored messages go to.
+var restoredNames = map[string]string{
+	"bg": "Възстановени", "cs": "Obnovené", "da": "Gendannet", "de": "Wiederhergestellt", "el": "Ανακτημένα",
+	"en": "Restored", "es": "Restaurados", "et": "Taastatud", "fi": "Palautetut", "fr": "Restaurés",
+	"hu": "Visszaállítva", "it": "Ripristinati", "ja": "復元済み", "ko": "복원됨", "lt": "Atkurti",
+	"lv": "Atjaunotie", "nb": "Gjenopprettet", "nl": "Hersteld", "pl": "Przywrócone", "pt": "Restaurados",
+	"ro": "Restaurate", "ru": "Восстановленные", "sk": "Obnovené", "sv": "Återställda", "tr": "Geri Yüklenen",
+	"uk": "Відновлені", "zh": "已恢复",
+}
+
+func restoredName(language string) string {
+	return or(restoredNames[languageOf(language)], restoredNames["en"])
+}
+
+// languageOf is the part of a language's name that chooses words.
+func languageOf(language string) string {
+	lang, _, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(language, "-", "_")), "_")
+	return lang
+}
+
 var folderUses = [4]mail.SpecialUse{mail.UseSent, mail.UseTrash, mail.UseDrafts, mail.UseJunk}
 
 // folderName chooses the path of a special mailbox: given by the caller, or by
@@ -46,8 +66,7 @@ func folderName(language string, use mail.SpecialUse, given map[mail.SpecialUse]
 	if name := given[use]; name != "" {
 		return name
 	}
-	lang, _, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(language, "-", "_")), "_")
-	names, ok := folderNames[lang]
+	names, ok := folderNames[languageOf(language)]
 	if !ok {
 		names = folderNames["en"]
 	}

@@ -354,21 +354,56 @@ func (s *Store) DeleteMailbox(ctx context.Context, user, id mail.ID) error {
 	if err != nil {
 		return err
 	}
-	if record.Path == mail.Inbox || record.use() != mail.UseNone || record.Hidden {
+	if !deletable(record) {
 		return &mail.Error{Code: mail.CodeForbidden, Op: op}
 	}
 	if err := s.emptyMailbox(ctx, user, id); err != nil {
 		return err
 	}
+	return s.deleteEmptied(ctx, user, id, record.Path)
+}
+
+// deletable reports a mailbox that may be deleted: INBOX, special and hidden
+// ones stay.
+func deletable(m *mailboxRecord) bool {
+	return m.Path != mail.Inbox && m.use() == mail.UseNone && !m.Hidden
+}
+
+// hideMailbox takes a mailbox that is to be deleted out of sight and frees its
+// path; its messages go afterwards. Hiding it twice does nothing.
+func (s *Store) hideMailbox(ctx context.Context, user, id mail.ID) error {
+	const op = "hide mailbox"
+	box, err := s.mailboxRecord(ctx, op, key("_id", oid(id), "user", oid(user)))
+	if err != nil || box.Hidden {
+		return err
+	}
+	res, err := s.mailboxes.UpdateOne(ctx, key("_id", oid(id), "user", oid(user), "path", box.Path),
+		key("$set", key("hidden", true, "subscribed", false, "path", box.Path+" ("+id.String()+")")))
+	if err != nil {
+		return fail(op, err)
+	}
+	if res.MatchedCount == 0 {
+		return &mail.Error{Code: mail.CodeConflict, Op: op}
+	}
+	return s.tellDeleted(ctx, user, id, box.Path)
+}
+
+// deleteEmptied removes a mailbox without messages.
+func (s *Store) deleteEmptied(ctx context.Context, user, id mail.ID, path string) error {
+	const op = "delete mailbox"
 	if _, err := s.mailboxes.DeleteOne(ctx, key("_id", oid(id), "user", oid(user))); err != nil {
 		return fail(op, err)
 	}
 	// A message that landed while the last step ran has lost its mailbox.
-	if err := s.emptyMailbox(ctx, user, id); err != nil {
+	if err := s.abandon(ctx, user, id); err != nil {
 		return err
 	}
 	s.dropCounters(ctx, id)
-	if err := s.record(ctx, user, entry{mailbox: id, command: mail.CommandDelete, path: record.Path}); err != nil {
+	return s.tellDeleted(ctx, user, id, path)
+}
+
+func (s *Store) tellDeleted(ctx context.Context, user, id mail.ID, path string) error {
+	if err := s.record(ctx, user, entry{mailbox: id, command: mail.CommandDelete, path: path}); err != nil {
 		return err
 	}
 	if err := s.hub.Drop(ctx, user, id); err != nil {
@@ -378,12 +413,15 @@ func (s *Store) DeleteMailbox(ctx context.Context, user, id mail.ID) error {
 }
 
 func (s *Store) emptyMailbox(ctx context.Context, user, id mail.ID) error {
-	for {
-		uids, err := s.uids(ctx, id, 0, ListFilter{}, 500)
+	for steps := newPace(); ; {
+		uids, err := s.uids(ctx, id, 0, ListFilter{}, steps.begin())
 		if err != nil || len(uids) == 0 {
 			return err
 		}
-		if _, err := s.expunge(ctx, Selection{User: user, Mailbox: id, UIDs: uids}, ExpungeOptions{Archive: true}); err != nil {
+		if _, err := s.Expunge(ctx, Selection{User: user, Mailbox: id, UIDs: uids}, ExpungeOptions{Archive: true}); err != nil {
+			return err
+		}
+		if err := steps.rest(ctx); err != nil {
 			return err
 		}
 	}

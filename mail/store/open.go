@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/notify"
@@ -25,11 +27,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Signal == nil || o.URI == "" {
 		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Err: errors.New("a database address and signals are needed")}
 	}
-	client, err := mongo.Connect(clientOptions(o))
+	secrets, err := o.Secrets.open()
 	if err != nil {
-		return nil, &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "mongo", Err: err}
+		return nil, err
 	}
-	s := &Store{client: client, sig: o.Signal, hub: o.Notify, log: o.Log, now: o.Now, quota: o.DefaultQuota, snapshots: newSnapshotCache(o.SnapshotBytes)}
+	s := &Store{
+		secrets: secrets, wakes: newWakes(), snapshots: newSnapshotCache(o.SnapshotBytes),
+		sig: o.Signal, hub: o.Notify, log: o.Log, now: o.Now, quota: o.DefaultQuota,
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -42,13 +47,70 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.hub == nil {
 		s.hub = notify.New(o.Signal, s.log)
 	}
-	s.name(o)
-	if err := s.start(ctx); err != nil {
-		_ = client.Disconnect(context.WithoutCancel(ctx))
-		return nil, err
+	err = s.connect(o)
+	if err == nil {
+		err = s.start(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 	}
 	return s, nil
 }
+
+// connect opens the logical databases: main, users, gridfs and sender, each by
+// its name on the first server, or on a server of its own.
+func (s *Store) connect(o Options) error {
+	client, err := s.dial(o, "mongo")
+	if err != nil {
+		return err
+	}
+	s.client = client
+	mainName := or(o.Database, "wildduck")
+	d := databases{main: client.Database(mainName)}
+	for _, x := range []struct {
+		setting, field string
+		otherwise      string
+		database       **mongo.Database
+	}{
+		{o.UsersDatabase, "mongo-users", mainName, &d.users},
+		{o.GridFSDatabase, "mongo-gridfs", mainName, &d.grid},
+		{o.SenderDatabase, "mongo-sender", "zone-mta", &d.sender},
+	} {
+		if !isURI(x.setting) {
+			*x.database = client.Database(or(x.setting, x.otherwise))
+			continue
+		}
+		parsed, err := connstring.Parse(x.setting)
+		if err != nil {
+			return &mail.Error{Code: mail.CodeInvalid, Op: "open store", Field: x.field, Err: err}
+		}
+		other := o
+		other.URI, other.Dialer = x.setting, nil
+		own, err := s.dial(other, x.field)
+		if err != nil {
+			return err
+		}
+		*x.database = own.Database(or(parsed.Database, x.otherwise))
+	}
+	s.name(o, d)
+	return nil
+}
+
+// isURI tells a connection string from the name of a database, which holds no
+// slash.
+func isURI(setting string) bool { return strings.Contains(setting, "://") }
+
+func (s *Store) dial(o Options, field string) (*mongo.Client, error) {
+	client, err := mongo.Connect(clientOptions(o))
+	if err != nil {
+		return nil, &mail.Error{Code: mail.CodeInvalid, Op: "open store", Field: field, Err: err}
+	}
+	s.clients = append(s.clients, client)
+	return client, nil
+}
+
+// databases are the logical ones of WildDuck's schema.
+type databases struct{ main, users, grid, sender *mongo.Database }
 
 // clientOptions: every write waits for a majority and the journal, because an
 // answer to SMTP or IMAP promises that the message is safe. Reads go to the
@@ -79,14 +141,9 @@ func or(name, otherwise string) string {
 	return name
 }
 
-// name binds the collections to their logical databases (schema of WildDuck:
-// main, users, gridfs, sender).
-func (s *Store) name(o Options) {
-	mainName := or(o.Database, "wildduck")
-	main := s.client.Database(mainName)
-	users := s.client.Database(or(o.UsersDatabase, mainName))
-	grid := s.client.Database(or(o.GridFSDatabase, mainName))
-	sender := s.client.Database(or(o.SenderDatabase, "zone-mta"))
+// name binds the collections to their logical databases.
+func (s *Store) name(o Options, d databases) {
+	main, users, grid, sender := d.main, d.users, d.grid, d.sender
 
 	// Not every write of an operation decides (docs/store.md). What goes before
 	// the deciding one is made durable by it where both lie in one log: that is
@@ -112,6 +169,10 @@ func (s *Store) name(o Options) {
 	s.addressRegister = main.Collection("addressregister", soon)
 	s.attachmentFiles = grid.Collection("attachments.files", ordered)
 	s.attachmentChunks = grid.Collection("attachments.chunks", ordered)
+	s.deletedUsers, s.asps, s.webhooks = users.Collection("deletedusers"), users.Collection("asps"), users.Collection("webhooks")
+	s.filters, s.autoreplies = main.Collection("filters"), main.Collection("autoreplies")
+	s.domainAccess, s.dkim, s.certs = main.Collection("domainaccess"), main.Collection("dkim"), main.Collection("certs")
+	s.audits, s.tasks, s.jobs = main.Collection("audits"), main.Collection("tasks"), main.Collection("eider_jobs")
 	s.queue = sender.Collection("zone-queue")
 	s.queueFiles, s.queueChunks = sender.Collection("mail.files"), sender.Collection("mail.chunks")
 }
@@ -126,17 +187,32 @@ func (s *Store) start(ctx context.Context) error {
 	return s.fillDomains(ctx)
 }
 
-// Ping reports whether the database answers.
+// Ping reports whether all databases answer.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.client.Ping(ctx, nil); err != nil {
-		return &mail.Error{Code: mail.CodeUnavailable, Op: "ping database", Err: err}
+	for _, c := range s.clients {
+		if err := c.Ping(ctx, nil); err != nil {
+			return &mail.Error{Code: mail.CodeUnavailable, Op: "ping database", Err: err}
+		}
 	}
 	return nil
 }
 
+// Reach reports whether the server of a connection string answers.
+func Reach(ctx context.Context, uri string) error {
+	s := &Store{}
+	if _, err := s.dial(Options{URI: uri}, "mongo"); err != nil {
+		return err
+	}
+	return errors.Join(s.Ping(ctx), s.Close(context.WithoutCancel(ctx)))
+}
+
 // Close ends the connections. Operations under way get an error.
 func (s *Store) Close(ctx context.Context) error {
-	if err := s.client.Disconnect(ctx); err != nil {
+	var errs []error
+	for _, c := range s.clients {
+		errs = append(errs, c.Disconnect(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
 		return &mail.Error{Code: mail.CodeInternal, Op: "close store", Err: err}
 	}
 	return nil

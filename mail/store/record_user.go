@@ -208,7 +208,7 @@ func (u *userRecord) account(defaultQuota int64) Account {
 		a.SpamLevel = int(*u.SpamLevel)
 	}
 	if u.MTARelay != nil {
-		a.MTARelay = u.MTARelay.Value
+		a.MTARelay, a.relayID = u.MTARelay.Value, rawID(u.MTARelay.ID)
 	}
 	if u.LastLogin != nil {
 		a.LastLoginIP, a.LastLoginEvent = rawString(u.LastLogin.IP), rawID(u.LastLogin.AuthEvent)
@@ -226,6 +226,7 @@ type addressRecord struct {
 	Targets           []targetRecord `bson:"targets"`
 	Forwards          int64          `bson:"forwards"`
 	ForwardedDisabled bool           `bson:"forwardedDisabled"`
+	Autoreply         bson.RawValue  `bson:"autoreply"`
 	Tags              []string       `bson:"tags"`
 	MetaData          string         `bson:"metaData"`
 	InternalData      string         `bson:"internalData"`
@@ -235,7 +236,29 @@ type addressRecord struct {
 func (a *addressRecord) record() AddressRecord {
 	return AddressRecord{
 		ID: mail.ID(a.ID), User: rawID(a.User), Address: a.Address, Name: a.Name, Targets: targets(a.Targets),
-		Forwards: int(a.Forwards), ForwardedDisabled: a.ForwardedDisabled, Tags: a.Tags,
+		Forwards: int(a.Forwards), ForwardedDisabled: a.ForwardedDisabled, Tags: a.Tags, Autoreply: forwardedAutoreply(a.Autoreply),
 		MetaData: a.MetaData, InternalData: a.InternalData, Created: a.Created.UTC(),
 	}
+}
+
+// forwardedAutoreply reads the answer of a forwarded address, nil for none.
+func forwardedAutoreply(v bson.RawValue) *ForwardedAutoreply {
+	doc, ok := v.DocumentOK()
+	if !ok {
+		return nil
+	}
+	on, _ := doc.Lookup("status").BooleanOK()
+	return &ForwardedAutoreply{
+		Status: on, Name: rawString(doc.Lookup("name")), Subject: rawString(doc.Lookup("subject")),
+		Text: rawString(doc.Lookup("text")), HTML: rawString(doc.Lookup("html")),
+		Start: rawTime(doc.Lookup("start")), End: rawTime(doc.Lookup("end")),
+	}
+}
+
+// dateOrFalse is how WildDuck writes a date that may be missing.
+func dateOrFalse(t time.Time) any {
+	if t.IsZero() {
+		return false
+	}
+	return t
 }

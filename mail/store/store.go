@@ -24,7 +24,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/notify"
+	"github.com/eidermail/eider/mail/seal"
 	"github.com/eidermail/eider/mail/signal"
 )
 
@@ -52,8 +54,12 @@ type Options struct {
 	// Dialer replaces the network, nil for none.
 	Dialer Dialer
 	// Database is the main database's name, "" for "wildduck". The others
-	// default to it, but for SenderDatabase, which defaults to "zone-mta".
+	// default to it, but for SenderDatabase, which defaults to "zone-mta". Each
+	// of the others may also be a connection string, for one that lies on a
+	// server of its own; the name is then the one in its path.
 	Database, UsersDatabase, GridFSDatabase, SenderDatabase string
+	// Secrets encrypt keys at rest.
+	Secrets Secrets
 	// Signal holds counters, locks and the publish channel. Required.
 	Signal signal.Signal
 	// Notify publishes changes; nil publishes on Signal alone.
@@ -70,20 +76,52 @@ type Options struct {
 	Monitor *event.CommandMonitor
 }
 
+// Secrets are what keys are encrypted with at rest, as WildDuck does with its
+// settings of the same names. An empty one leaves them clear.
+type Secrets struct {
+	// DKIM is for private keys of DKIM, Certs for those of certificates,
+	// Settings for settings that ask for it.
+	DKIM, Certs, Settings string
+	// Cipher is that of texts in WildDuck's old form, "" for aes192.
+	Cipher string
+}
+
+// boxes are the open secrets.
+type boxes struct{ dkim, certs, settings *seal.Box }
+
+func (o *Secrets) open() (b boxes, err error) {
+	for _, x := range []struct {
+		secret string
+		box    **seal.Box
+	}{{o.DKIM, &b.dkim}, {o.Certs, &b.certs}, {o.Settings, &b.settings}} {
+		if *x.box, err = seal.New(x.secret, o.Cipher); err != nil {
+			return b, &mail.Error{Code: mail.CodeInvalid, Op: "open store", Field: "cipher", Err: err}
+		}
+	}
+	return b, nil
+}
+
 // Store is the open database. Its methods may be called at the same time.
 type Store struct {
 	client *mongo.Client
-	sig    signal.Signal
-	hub    *notify.Hub
-	log    *slog.Logger
-	now    func() time.Time
-	quota  int64
+	// clients are all connections: client's, and those of databases on other servers.
+	clients []*mongo.Client
+	secrets boxes
+	wakes   wakes
+	sig     signal.Signal
+	hub     *notify.Hub
+	log     *slog.Logger
+	now     func() time.Time
+	quota   int64
 	// journalLocks order the journal entries of an account (striped by its id),
 	// threadLocks keep two messages of one conversation from founding it twice.
 	journalLocks, threadLocks [64]sync.Mutex
 	met                       meetings
 
 	users, addresses, aliases, domains, authlog     *mongo.Collection
+	deletedUsers, asps, webhooks                    *mongo.Collection
+	filters, autoreplies, domainAccess              *mongo.Collection
+	dkim, certs, audits, tasks, jobs                *mongo.Collection
 	mailboxes, messages, archived, threads, journal *mongo.Collection
 	addressRegister, settings                       *mongo.Collection
 	// usage and numbers are users and mailboxes for the writes before a deciding

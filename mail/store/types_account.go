@@ -67,6 +67,7 @@ type Account struct {
 	SpamLevel                                       int
 	Targets                                         []Target
 	MTARelay                                        string
+	relayID                                         mail.ID
 	UploadSentMessages                              bool
 	OwnQuota                                        int64
 	Forwards, Filters, ReceivedMax                  int
@@ -109,10 +110,12 @@ type AddressRecord struct {
 	Targets           []Target
 	Forwards          int
 	ForwardedDisabled bool
-	Tags              []string
-	MetaData          string
-	InternalData      string
-	Created           time.Time
+	// Autoreply is a forwarded address's own, nil for none.
+	Autoreply    *ForwardedAutoreply
+	Tags         []string
+	MetaData     string
+	InternalData string
+	Created      time.Time
 }
 
 // ResolveOptions widen the search for an address.

@@ -153,6 +153,8 @@ type ExpungeOptions struct {
 	Archive bool
 	// OnlyDeleted leaves messages without \Deleted alone (UID EXPUNGE).
 	OnlyDeleted bool
+	// drafts archives drafts too: those that ran out were not thrown away.
+	drafts bool
 }
 
 // Key is a position in a mailbox that is ordered by internal date.
