@@ -244,7 +244,7 @@ func filterPaths(filter bson.Raw, paths []string) ([]string, bool) {
 				}
 				a = next
 			}
-		case name == "" || name[0] == '$' || strings.Contains(name, "."):
+		case name == "" || name[0] == '$':
 			return nil, false
 		default:
 			paths = append(paths, name)

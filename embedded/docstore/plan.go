@@ -212,7 +212,7 @@ func (p *plan) order(s *sortSpec, b bounds) bool {
 // covers tells if the keys of an index hold all that filter and answer look at,
 // and which of its fields that is.
 func covers(ix *indexDef, w *wish) (needed uint64, ok bool) {
-	if ix.multikey != 0 || ix.hashed || !w.only {
+	if ix.multikey != 0 || ix.hashed || ix.numeric || !w.only {
 		return 0, false
 	}
 	paths, ok := filterPaths(w.filter, slices.Clone(w.fields))
@@ -222,15 +222,21 @@ func covers(ix *indexDef, w *wish) (needed uint64, ok bool) {
 	return maskOf(ix, paths)
 }
 
-// maskOf finds paths among an index's fields; false if one is not there, or is a
-// path into a document: a key does not tell {a: {}} from {}.
+// maskOf finds paths among an index's fields; false if one is not there, or if two
+// begin alike, and a key would have to give two parts of one document.
 func maskOf(ix *indexDef, paths []string) (mask uint64, ok bool) {
+	var tops []string
 	for _, p := range paths {
 		i := slices.IndexFunc(ix.fields, func(f index.Field) bool { return f.Path == p })
-		if i < 0 || strings.Contains(p, ".") {
+		if i < 0 {
+			return 0, false
+		}
+		top, _, _ := strings.Cut(p, ".")
+		if mask>>i&1 == 0 && slices.Contains(tops, top) {
 			return 0, false
 		}
 		mask |= 1 << i
+		tops = append(tops, top)
 	}
 	return mask, true
 }

@@ -55,8 +55,10 @@ func Decode(key []byte, fields []Field, hints []byte) (values []bson.RawValue, o
 }
 
 // AppendElements appends the fields of a key as elements of a document, but those
-// that are missing and those that are not wanted. ok is false when the key does
-// not hold them all.
+// that are missing and those that are not wanted. A path into documents comes as
+// nested documents; no two that are wanted may begin alike. ok is false when the
+// key does not hold them all: a missing field inside a document does not tell
+// whether there is the document.
 func AppendElements(dst, key []byte, fields []Field, hints []byte, wanted uint64) (out []byte, ok bool) {
 	for i, f := range fields {
 		h := hintOf(hints, i)
@@ -72,21 +74,38 @@ func AppendElements(dst, key []byte, fields []Field, hints []byte, wanted uint64
 			continue
 		}
 		start := len(dst)
-		dst = append(append(append(dst, 0), f.Path...), 0)
+		var open [maxNested]int
+		if len(f.parts) > maxNested {
+			return dst, false
+		}
+		for j, name := range f.parts[:len(f.parts)-1] {
+			dst = append(append(append(dst, byte(bson.TypeEmbeddedDocument)), name...), 0)
+			open[j] = len(dst)
+			dst = append(dst, 0, 0, 0, 0)
+		}
+		at := len(dst)
+		dst = append(append(append(dst, 0), f.parts[len(f.parts)-1]...), 0)
 		t, next, n := appendDecoded(dst, key, f.flip(), h)
 		switch {
-		case n == 0:
+		case n == 0 || (t == 0 && len(f.parts) > 1):
 			return dst, false
 		case t == 0:
 			dst = dst[:start]
 		default:
 			dst = next
-			dst[start] = byte(t)
+			dst[at] = byte(t)
+			for j := len(f.parts) - 2; j >= 0; j-- {
+				dst = append(dst, 0)
+				binary.LittleEndian.PutUint32(dst[open[j]:], uint32(len(dst)-open[j])) //nolint:gosec // a document is at most 48 MB
+			}
 		}
 		key = key[n:]
 	}
 	return dst, true
 }
+
+// maxNested is how many parts a path may have that AppendElements gives back.
+const maxNested = 8
 
 func hintOf(hints []byte, i int) byte {
 	if i < len(hints) {
