@@ -26,7 +26,7 @@ var layers = map[string][]string{
 var ranks = map[string]int{
 	"address": 0, "message": 0,
 	"":       1,
-	"search": 2, "signal": 2, "notify": 2, "limit": 2, "verify": 2, "dkim": 2, "dsn": 2,
+	"search": 2, "signal": 2, "notify": 2, "limit": 2, "verify": 2, "dkim": 2, "dsn": 2, "spool": 2,
 	"store": 3, "filter": 3, "courier": 3,
 	"account": 4, "queue": 4,
 	"deliver": 5, "submit": 6, "task": 6,

@@ -115,7 +115,7 @@ func (p *program) start(ctx context.Context, t terminal) (err error) {
 		LMTP: p.config.LMTP, SMTP: p.config.SMTP,
 		Options: smtpd.Options{
 			Deliver: p.deliver, Log: p.log, Hostname: p.config.Hostname, TLS: p.tls,
-			MaxMessage: p.config.MaxMessage, MaxRecipients: p.config.MaxRecipients,
+			MaxMessage: p.config.MaxMessage, MaxRecipients: p.config.MaxRecipients, Folder: p.config.Data,
 		},
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"runtime/debug"
@@ -37,6 +38,8 @@ const (
 	// take at most parallelBytes of memory.
 	maxParallel   = 8
 	parallelBytes = 16 << 20
+	// maxHead is how much of a message is looked through for trace fields.
+	maxHead = 256 << 10
 )
 
 // Options are what the deliverer works with.
@@ -133,8 +136,8 @@ type Delivery struct {
 	ID          string
 	ReversePath string
 	Recipients  []Recipient
-	// Raw is the message as received, our Received field on top.
-	Raw []byte
+	// Message is the message as received, our Received field on top.
+	Message *message.Source
 	// Source is MX or API.
 	Source string
 	// RemoteIP and RemoteHost are the client's, Helo what it called itself.
@@ -162,9 +165,9 @@ type Result struct {
 func (d *Deliverer) Deliver(ctx context.Context, m Delivery) []Result {
 	results := make([]Result, len(m.Recipients))
 	first := map[string]int{}
-	loop := hops(m.Raw) > maxHops
+	loop := d.loops(ctx, m)
 	var work errgroup.Group
-	work.SetLimit(parallel(len(m.Raw)))
+	work.SetLimit(parallel(m.Message.Size()))
 	for i, r := range m.Recipients {
 		if _, ok := first[r.key()]; ok {
 			continue
@@ -183,10 +186,20 @@ func (d *Deliverer) Deliver(ctx context.Context, m Delivery) []Result {
 	return results
 }
 
-// parallel is how many copies of a message are made at a time: each one has
-// the message's size in memory.
-func parallel(size int) int {
-	return max(1, min(maxParallel, parallelBytes/(size+1)))
+// loops reports a message that went through too many hosts.
+func (d *Deliverer) loops(ctx context.Context, m Delivery) bool {
+	head, err := m.Message.Start(maxHead)
+	if err != nil {
+		// Filing it will fail as well, and say so to the sender.
+		d.Log.LogAttrs(ctx, slog.LevelError, "message not readable", slog.String("id", m.ID), slog.Any("error", err))
+	}
+	return hops(head) > maxHops
+}
+
+// parallel is how many copies of a message are made at a time: each one takes
+// the message's size in memory, up to what a large one in a file takes.
+func parallel(size int64) int {
+	return int(max(1, min(maxParallel, parallelBytes/(min(size, parallelBytes/2)+1))))
 }
 
 func (d *Deliverer) deliver(ctx context.Context, m Delivery, r Recipient, loop bool) (result Result) {
@@ -204,7 +217,7 @@ func (d *Deliverer) deliver(ctx context.Context, m Delivery, r Recipient, loop b
 	switch {
 	case loop:
 		result.Err = &mail.Error{Code: mail.CodeInvalid, Op: op, Reason: "loop"}
-	case r.User.Quota > 0 && int64(len(m.Raw)) > r.User.Quota:
+	case r.User.Quota > 0 && m.Message.Size() > r.User.Quota:
 		result.Err = &mail.Error{Code: mail.CodeTooBig, Op: op, Reason: "quota"}
 	default:
 		result.Appended, result.Err = d.file(ctx, m, r)
@@ -263,15 +276,26 @@ func worst(failures []error) error {
 }
 
 // partialKey names a message and its sender, whatever trace fields a new try
-// puts on top: the hash starts behind our own Received field.
+// puts on top: the hash starts behind our own Received field. "" for a message
+// that cannot be read.
 func partialKey(m Delivery) string {
-	raw := m.Raw
-	if hasFieldName(raw, "received") {
-		raw = raw[fieldEnd(raw):]
+	head, err := m.Message.Start(maxHead)
+	if err != nil {
+		return ""
+	}
+	own := 0
+	if hasFieldName(head, "received") {
+		own = fieldEnd(head)
 	}
 	h := sha256.New()
 	h.Write([]byte(m.ReversePath + "\x00"))
-	h.Write(raw)
+	r := m.Message.Reader()
+	if _, err := io.CopyN(io.Discard, r, int64(own)); err != nil {
+		return ""
+	}
+	if _, err := io.Copy(h, r); err != nil {
+		return ""
+	}
 	return "eider:partial:" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
@@ -306,10 +330,12 @@ func (d *Deliverer) forget(ctx context.Context, key string) {
 // WildDuck writes them (RFC 5321 4.4: the final delivery adds Return-Path).
 func (d *Deliverer) file(ctx context.Context, m Delivery, r Recipient) (store.Appended, error) {
 	head := fmt.Sprintf("Delivered-To: %s\r\nReturn-Path: <%s>\r\n", r.Address, m.ReversePath)
-	raw := make([]byte, 0, len(head)+len(m.Raw))
-	raw = append(append(raw, head...), m.Raw...)
+	parsed, err := message.ParseSource(m.Message.Below([]byte(head)))
+	if err != nil {
+		return store.Appended{}, &mail.Error{Code: mail.CodeUnavailable, Op: "read message", Err: err}
+	}
 	a := store.Append{
-		User: r.User.ID, Message: message.Parse(raw), InternalDate: m.Time,
+		User: r.User.ID, Message: parsed, InternalDate: m.Time,
 		Meta: store.Meta{
 			Source: m.Source, From: m.ReversePath, To: []string{r.Address},
 			Origin: m.RemoteIP, OriginHost: m.RemoteHost, TransHost: m.Helo, TransType: m.TransType,
@@ -327,7 +353,7 @@ func (d *Deliverer) log(ctx context.Context, m Delivery, r Result) {
 	attrs := []slog.Attr{
 		slog.String("id", m.ID), slog.String("reverse_path", m.ReversePath),
 		slog.String("recipient", r.Recipient.Address), slog.String("remote", m.RemoteIP),
-		slog.Int("size", len(m.Raw)),
+		slog.Int64("size", m.Message.Size()),
 	}
 	if r.Err != nil {
 		d.Log.LogAttrs(ctx, slog.LevelWarn, "not delivered", append(attrs, slog.Any("error", r.Err))...)

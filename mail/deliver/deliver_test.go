@@ -13,6 +13,7 @@ import (
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/address"
 	"github.com/eidermail/eider/mail/deliver"
+	"github.com/eidermail/eider/mail/message"
 	"github.com/eidermail/eider/mail/signal"
 	"github.com/eidermail/eider/mail/store"
 	"github.com/eidermail/eider/mail/store/storetest"
@@ -84,7 +85,7 @@ const text = "Received: from a by b;\r\n\tTue, 24 Nov 2026 12:00:00 +0000\r\nFro
 
 func delivery(raw string, to ...deliver.Recipient) deliver.Delivery {
 	return deliver.Delivery{
-		ID: "0123456789abcdef01", ReversePath: "ann@elsewhere.example", Recipients: to, Raw: []byte(raw),
+		ID: "0123456789abcdef01", ReversePath: "ann@elsewhere.example", Recipients: to, Message: message.BytesSource([]byte(raw)),
 		Source: "MX", RemoteIP: "192.0.2.1", Helo: "mx.elsewhere.example", TransType: "ESMTPS",
 		TLSVersion: "TLS 1.3", TLSCipher: "TLS_AES_128_GCM_SHA256", Time: time.Now(),
 	}

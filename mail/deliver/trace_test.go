@@ -7,13 +7,15 @@ import (
 	"testing"
 
 	"github.com/eidermail/eider/mail"
+
+	"github.com/eidermail/eider/mail/message"
 )
 
 // A panic in one recipient's goroutine is that recipient's failure, and logged.
 func TestPanicIsAFailure(t *testing.T) {
 	var log bytes.Buffer
 	d := New(Options{Log: slog.New(slog.NewTextHandler(&log, nil))}) // no store
-	results := d.Deliver(t.Context(), Delivery{ID: "id1", Recipients: []Recipient{{Address: "a@example.org"}}, Raw: []byte("\r\n")})
+	results := d.Deliver(t.Context(), Delivery{ID: "id1", Recipients: []Recipient{{Address: "a@example.org"}}, Message: message.BytesSource([]byte("\r\n"))})
 	if len(results) != 1 || mail.CodeOf(results[0].Err) != mail.CodeInternal || results[0].Err == nil {
 		t.Errorf("results %+v", results)
 	}

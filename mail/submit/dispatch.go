@@ -85,7 +85,7 @@ func (s *Submitter) deliverLocal(ctx context.Context, o Send, to []deliver.Recip
 	}
 	id := store.NewQueueID(s.Now())
 	results := s.Deliver.Deliver(ctx, deliver.Delivery{
-		ID: id, ReversePath: o.EnvelopeFrom, Recipients: to, Raw: append(s.received(id), raw...),
+		ID: id, ReversePath: o.EnvelopeFrom, Recipients: to, Message: message.BytesSource(raw).Below(s.received(id)),
 		Source: "API", RemoteIP: o.Origin, TransType: "HTTP", Time: s.Now(),
 	})
 	var failed []string

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 )
 
 // Guard bounds the connections of a listener. The zero value bounds nothing.
@@ -65,23 +64,3 @@ func network(peer net.Addr) string {
 	}
 	return p.String()
 }
-
-// Memory bounds the bytes that sessions hold between them. The zero value
-// bounds nothing.
-type Memory struct {
-	// Max is bytes.
-	Max  int64
-	used atomic.Int64
-}
-
-// Take reserves n bytes, or reports that there is no room.
-func (m *Memory) Take(n int64) bool {
-	if m.used.Add(n) > m.Max && m.Max > 0 {
-		m.used.Add(-n)
-		return false
-	}
-	return true
-}
-
-// Give returns n bytes.
-func (m *Memory) Give(n int64) { m.used.Add(-n) }

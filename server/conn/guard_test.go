@@ -42,14 +42,3 @@ func TestGuardCountsIPv6ByNetwork(t *testing.T) {
 		t.Error("another /64 refused")
 	}
 }
-
-func TestMemory(t *testing.T) {
-	m := Memory{Max: 10}
-	if !m.Take(6) || m.Take(5) || !m.Take(4) {
-		t.Fatal("wrong account")
-	}
-	m.Give(10)
-	if !m.Take(10) {
-		t.Error("nothing was given back")
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a Deliverer whose recipients are known by their name.
 type world struct {
 	mu      sync.Mutex
-	got     []deliver.Delivery
+	got     []arrival
 	arrived chan struct{}
 	// hold, when set, is waited for before a message counts as stored.
 	hold chan struct{}
@@ -75,12 +76,26 @@ func (w *world) Deliver(_ context.Context, m deliver.Delivery) []deliver.Result 
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.got = append(w.got, m)
+	w.got = append(w.got, arrival{m, read(m)})
 	out := make([]deliver.Result, len(m.Recipients))
 	for i, r := range m.Recipients {
 		out[i] = deliver.Result{Recipient: r, Err: w.fail[r.Address]}
 	}
 	return out
+}
+
+// arrival is a message that came; its source is closed when it is answered.
+type arrival struct {
+	deliver.Delivery
+	Raw []byte
+}
+
+func read(m deliver.Delivery) []byte {
+	raw, err := io.ReadAll(m.Message.Reader())
+	if err != nil {
+		return []byte("not readable: " + err.Error())
+	}
+	return raw
 }
 
 func (w *world) DeliverAll(ctx context.Context, m deliver.Delivery) error {
@@ -92,14 +107,14 @@ func (w *world) DeliverAll(ctx context.Context, m deliver.Delivery) error {
 	return nil
 }
 
-func (w *world) messages() []deliver.Delivery {
+func (w *world) messages() []arrival {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]deliver.Delivery{}, w.got...)
+	return append([]arrival{}, w.got...)
 }
 
 // one gives the only message that came.
-func (w *world) one(t *testing.T) deliver.Delivery {
+func (w *world) one(t *testing.T) arrival {
 	t.Helper()
 	got := w.messages()
 	if len(got) != 1 {

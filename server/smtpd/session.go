@@ -1,7 +1,6 @@
 package smtpd
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,12 +17,10 @@ import (
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/address"
 	"github.com/eidermail/eider/mail/deliver"
+	"github.com/eidermail/eider/mail/spool"
 	"github.com/eidermail/eider/mail/store"
 	"github.com/eidermail/eider/server/conn"
 )
-
-// memoryStep is in which pieces a message reserves its room.
-const memoryStep = 256 << 10
 
 // Session is one connection's state. The library has no contexts, so the
 // server's is used; it ends when the server gives work in hand up.
@@ -74,7 +71,7 @@ var (
 	errNested    = reply(503, 5, 5, 1, "A transaction is open already")
 	errSender    = reply(553, 5, 1, 7, "Sender address syntax not accepted")
 	errUTF8      = reply(553, 5, 6, 7, "Address with characters beyond ASCII needs the SMTPUTF8 parameter")
-	errMemory    = reply(452, 4, 3, 1, "Too much mail in hand, try again later")
+	errFull      = reply(452, 4, 3, 1, "Too much mail in hand, try again later")
 	errNobody    = reply(503, 5, 5, 1, "No recipients")
 	errCut       = reply(451, 4, 4, 2, "Message data incomplete")
 	errLine      = reply(554, 5, 6, 0, "A line of the message is too long")
@@ -235,7 +232,7 @@ func (s *Session) Data(r io.Reader) error {
 	}
 	defer m.Done()
 	for _, who := range m.Recipients {
-		if who.User.Quota > 0 && int64(len(m.Raw)) > who.User.Quota {
+		if who.User.Quota > 0 && m.Message.Size() > who.User.Quota {
 			return errTooBig
 		}
 	}
@@ -300,16 +297,19 @@ func (s *Session) Receive(r io.Reader) (Received, error) {
 		return Received{}, errEnded
 	}
 	m := s.begin(tx)
-	raw, held, err := s.read(r, tx)
+	held := s.server.spool.New()
+	err := s.read(r, tx, held)
 	if _, chunks := r.(*io.PipeReader); chunks && err == nil && !s.conn.Whole() {
 		err = io.ErrUnexpectedEOF
 	}
 	m.Done = func() {
-		s.server.memory.Give(held)
+		if err := held.Close(); err != nil {
+			s.log.LogAttrs(s.server.ctx, slog.LevelWarn, "spool file not closed", slog.String("id", tx.id), slog.Any("error", err))
+		}
 		s.conn.End()
 	}
 	if err == nil {
-		m.Raw = raw
+		m.Message = held.Source()
 		return m, nil
 	}
 	m.Done()
@@ -331,6 +331,8 @@ func (s *Session) unread(err error, recipients int) error {
 		return errBare
 	case errors.Is(err, conn.ErrLongLine):
 		return errLine
+	case errors.Is(err, spool.ErrFull):
+		return errFull
 	case errors.As(err, &answer):
 		return answer
 	default:
@@ -351,26 +353,18 @@ func (s *Session) begin(tx *transaction) Received {
 	return m
 }
 
-// read collects the message behind our Received field. held is what is
-// reserved of the server's memory for it.
-func (s *Session) read(r io.Reader, tx *transaction) (raw []byte, held int64, err error) {
-	var b bytes.Buffer
-	b.Write(s.received(tx))
-	b.Grow(int(min(max(tx.size, 0), memoryStep)))
-	strict := conn.NewStrictReader(r, textLine)
-	for {
-		if !s.server.memory.Take(memoryStep) {
-			return nil, held, errMemory
-		}
-		held += memoryStep
-		_, err := io.CopyN(&b, strict, memoryStep)
-		switch {
-		case s.conn.Bare():
-			return nil, held, conn.ErrBareLineEnd
-		case errors.Is(err, io.EOF):
-			return b.Bytes(), held, nil
-		case err != nil:
-			return nil, held, err
-		}
+// read puts the message into the spool, behind our Received field.
+func (s *Session) read(r io.Reader, tx *transaction, held *spool.Message) error {
+	if _, err := held.Write(s.received(tx)); err != nil {
+		return err
 	}
+	// A buffer of its own: io.Copy would take the library's, which is small.
+	_, err := io.CopyBuffer(struct{ io.Writer }{held}, struct{ io.Reader }{conn.NewStrictReader(r, textLine)}, make([]byte, copyStep))
+	if s.conn.Bare() {
+		return conn.ErrBareLineEnd
+	}
+	return err
 }
+
+// copyStep is how much of a message is read at a time.
+const copyStep = 64 << 10

@@ -26,6 +26,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/eidermail/eider/mail/deliver"
+	"github.com/eidermail/eider/mail/spool"
 	"github.com/eidermail/eider/server/conn"
 )
 
@@ -52,8 +53,9 @@ const (
 	// total and perIP are connections at the same time.
 	total = 1000
 	perIP = 50
-	// memory bounds the bytes of all messages in hand.
+	// memory and disk bound the bytes of all messages in hand.
 	memory = 512 << 20
+	disk   = 8 << 30
 )
 
 // Deliverer is what the session asks of mail/deliver.
@@ -82,8 +84,11 @@ type Options struct {
 	Total, PerIP int
 	// MaxErrors is refused commands before 421, 0 for 20.
 	MaxErrors int
-	// Memory bounds the bytes of all messages in hand, 0 for 512 MiB.
-	Memory int64
+	// Memory and Disk bound the bytes of all messages in hand, 0 for 512 MiB and
+	// 8 GiB. A message of more than a MiB is on disk, in an unnamed file in
+	// Folder ("" for the system's temporary folder), where one can be made.
+	Memory, Disk int64
+	Folder       string
 	// Now is the clock, nil for time.Now.
 	Now func() time.Time
 }
@@ -91,7 +96,7 @@ type Options struct {
 func (o Options) complete(lmtp bool) Options {
 	o.Idle, o.Transfer = or(o.Idle, idle), or(o.Transfer, transfer)
 	o.Total, o.PerIP = or(o.Total, total), or(o.PerIP, perIP)
-	o.MaxErrors, o.Memory = or(o.MaxErrors, maxErrors), or(o.Memory, memory)
+	o.MaxErrors, o.Memory, o.Disk = or(o.MaxErrors, maxErrors), or(o.Memory, memory), or(o.Disk, disk)
 	if lmtp {
 		o.PerIP = 0
 	}
@@ -116,7 +121,7 @@ type Server struct {
 	listener net.Listener
 	log      *slog.Logger
 	guard    conn.Guard
-	memory   conn.Memory
+	spool    spool.Pool
 
 	// ctx ends when work in hand is given up.
 	ctx    context.Context
@@ -151,7 +156,7 @@ func start(l net.Listener, o Options, lmtp bool, wrap func(*Session) smtp.Sessio
 		ctx: ctx, cancel: cancel, conns: map[*conn.Conn]struct{}{},
 	}
 	s.guard.Total, s.guard.PerIP = o.Total, o.PerIP
-	s.memory.Max = o.Memory
+	s.spool.Folder, s.spool.Memory, s.spool.Disk = o.Folder, o.Memory, o.Disk
 	s.wg.Go(s.accept)
 	return s
 }
