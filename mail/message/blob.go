@@ -83,8 +83,8 @@ func (b *Blob) Content() (Content, error) {
 		return Content{}, err
 	}
 	c := Content{Decoded: true, LineLen: lineLen, Size: size}
-	if int64(first.Len()) == size {
-		c.Reader = &first.Buffer
+	if int64(first.kept.Len()) == size {
+		c.Reader = &first.kept
 	} else {
 		c.Reader = newLineDecoder(b.node.reader(), lineLen)
 	}
@@ -93,18 +93,18 @@ func (b *Blob) Content() (Content, error) {
 
 // portion keeps what is written to it if that is not much.
 type portion struct {
-	bytes.Buffer
+	kept bytes.Buffer
 	full bool
 }
 
 // Write implements io.Writer.
 func (p *portion) Write(b []byte) (int, error) {
 	const most = 64 << 10
-	if p.full = p.full || p.Len()+len(b) > most; p.full {
-		p.Buffer = bytes.Buffer{}
+	if p.full = p.full || p.kept.Len()+len(b) > most; p.full {
+		p.kept = bytes.Buffer{}
 		return len(b), nil
 	}
-	return p.Buffer.Write(b)
+	return p.kept.Write(b)
 }
 
 // maxLineLen: RFC 5321 4.5.3.1.6 allows 998 characters in a line.

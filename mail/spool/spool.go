@@ -22,7 +22,7 @@ const (
 	step = 256 << 10
 )
 
-// ErrFull: there is no room for the message now.
+// ErrFull says that there is no room for the message now.
 var ErrFull = errors.New("spool: no room")
 
 // Pool is the room that messages share. Fields are set before its use.

@@ -114,6 +114,11 @@ func Watch(see func(*event.CommandStartedEvent)) *event.CommandMonitor {
 	return &event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) { see(e) }}
 }
 
+// WatchEach calls see with each command that goes to the database.
+func WatchEach(see func()) *event.CommandMonitor {
+	return Watch(func(*event.CommandStartedEvent) { see() })
+}
+
 // writer sends log lines to the test.
 type writer struct{ t testing.TB }
 
