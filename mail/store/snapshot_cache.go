@@ -144,6 +144,16 @@ func (src *snapshotSource) settled(now time.Time) mail.ModSeq {
 	return done
 }
 
+// marked is the newest mod-sequence that the mailbox had at a time.
+func (src *snapshotSource) marked(at time.Time) (m mail.ModSeq) {
+	for _, k := range src.marks {
+		if k.at.Before(at) {
+			m = k.modseq
+		}
+	}
+	return m
+}
+
 // expireHoles forgets those whose writer cannot live any more.
 func (src *snapshotSource) expireHoles(now time.Time) {
 	for m, since := range src.holes {

@@ -17,9 +17,14 @@ const (
 	// snapshotTail is how many mod-sequences below a fresh load are looked for
 	// in the journal: more writers than that are not at work in one mailbox.
 	snapshotTail = 256
+	// snapshotCertain is how old an entry is before which no writer is at work.
+	snapshotCertain = 5 * time.Second
+	// snapshotLag is how long the entries of one change take to become visible,
+	// once the first of them is.
+	snapshotLag = 500 * time.Millisecond
 	// maxSnapshotDelta is how many journal entries are applied; beyond it a
 	// fresh load is quicker.
-	maxSnapshotDelta = 10_000
+	maxSnapshotDelta = 50_000
 	snapshotBatch    = 10_000
 )
 
@@ -105,6 +110,9 @@ func (s *Store) settle(ctx context.Context, src *snapshotSource, box *mailboxRec
 		}
 	}
 	src.low = max(src.low, done)
+	for soon := src.marked(now.Add(-snapshotLag)); src.low < soon && seen[src.low+1]; {
+		src.low++
+	}
 	dense := src.low
 	for dense < src.high && seen[dense+1] {
 		dense++
@@ -268,7 +276,11 @@ func (s *Store) loadSnapshot(ctx context.Context, src *snapshotSource, box *mail
 	// sign its writes, but it never opens the embedded store.
 	rest := s.now().Sub(box.Eider.At)
 	if !s.embedded || rest <= crashWindow {
-		src.low -= min(src.low, snapshotTail)
+		var err error
+		if src.low, err = s.certainLow(ctx, box, src.high); err != nil {
+			src.snap = nil
+			return err
+		}
 	}
 	src.snap.modseq = src.high
 	if src.low == src.high {
@@ -285,6 +297,23 @@ func (s *Store) loadSnapshot(ctx context.Context, src *snapshotSource, box *mail
 	}
 	src.snap.modseq = src.certain(entries, rest > gapWait, s.now())
 	return nil
+}
+
+// certainLow is a mod-sequence below high up to which all writers are done: the
+// nearest one with an old entry, out of some.
+func (s *Store) certainLow(ctx context.Context, box *mailboxRecord, high mail.ModSeq) (mail.ModSeq, error) {
+	for back := mail.ModSeq(0); back <= snapshotTail && back < high; back = 2*back + 1 {
+		var e changeRecord
+		err := s.journal.FindOne(ctx, key("mailbox", box.ID, "modseq", number(int64(high-back)), "user", box.User), //nolint:gosec // below 2^53
+			options.FindOne().SetProjection(key("created", 1))).Decode(&e)
+		if err != nil && !isNone(err) {
+			return 0, fail("read journal of a mailbox", err)
+		}
+		if err == nil && s.now().Sub(e.Created) > snapshotCertain {
+			return high - back, nil
+		}
+	}
+	return high - min(high, snapshotTail), nil
 }
 
 // certain is the mod-sequence up to which a fresh load holds all. An old entry

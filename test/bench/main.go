@@ -1,6 +1,7 @@
 // Command bench measures what users feel: pages at growing mailbox sizes,
 // durable deliveries, page weight, the way from a delivery to a row on the
-// screen, memory at rest, look-ups and writes of the embedded store. Each figure stands beside its goal or beside a
+// screen, memory at rest, the store by itself, look-ups and writes of the
+// embedded store. Each figure stands beside its goal or beside a
 // baseline measured in the same run, because machines differ.
 package main
 
@@ -26,9 +27,19 @@ func (r report) section(title string) { _, _ = fmt.Fprintf(r.w, "\n%s\n", title)
 func main() {
 	most := flag.Int("messages", 100_000, "size of the largest mailbox")
 	seconds := flag.Int("seconds", 5, "length of the delivery load")
-	only := flag.String("only", "", "run one part: memory, delivery, pages, docstore, browser; also as the argument")
+	only := flag.String("only", "", "run one part: memory, delivery, pages, store, docstore, browser; also as the argument")
 	documents := flag.Int("documents", 100_000, "messages in the embedded store; 1000000 takes ten minutes")
+	var sizes storeSizes
+	mailboxes := flag.String("mailboxes", "10000,100000", "store: sizes of the mailbox, rising; up to 1000000")
+	flag.IntVar(&sizes.imported, "import", 250_000, "store: messages of the import")
+	flag.IntVar(&sizes.rounds, "rounds", 100, "store: calls of each operation")
 	flag.Parse()
+	var err error
+	if sizes.mailboxes, err = parseSizes(*mailboxes); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	sizes.seconds = time.Duration(*seconds) * time.Second
 	if flag.NArg() > 0 {
 		*only = flag.Arg(0)
 	}
@@ -42,6 +53,7 @@ func main() {
 			return deliveries(ctx, r, time.Duration(*seconds)*time.Second)
 		}},
 		{"pages", func(ctx context.Context, r report) error { return pages(ctx, r, *most) }},
+		{"store", func(ctx context.Context, r report) error { return storeFigures(ctx, r, sizes) }},
 		{"docstore", func(ctx context.Context, r report) error { return embeddedStore(ctx, r, *documents) }},
 		{"browser", inBrowser},
 	}

@@ -1,0 +1,406 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/eidermail/eider/embedded/docstore"
+	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/message"
+	"github.com/eidermail/eider/mail/signal"
+	"github.com/eidermail/eider/mail/store"
+)
+
+// storeSizes are the sizes of the store's part: the mailbox is filled to each
+// of Mailboxes in turn and measured there; Import is how many messages the
+// import takes, into a mailbox of its own.
+type storeSizes struct {
+	mailboxes []int
+	imported  int
+	rounds    int
+	seconds   time.Duration
+}
+
+func parseSizes(text string) ([]int, error) {
+	var out []int
+	for word := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n <= 0 {
+			return nil, fmt.Errorf("--mailboxes %q: give sizes such as 10000,100000", text)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// storeBench is one database of the store's part.
+type storeBench struct {
+	engine *docstore.Engine
+	sig    signal.Signal
+	s      *store.Store
+	dir    string
+	user   mail.ID
+	inbox  mail.ID
+	trash  mail.ID
+	next   atomic.Int64
+}
+
+func openStoreBench(ctx context.Context) (b *storeBench, err error) {
+	b = &storeBench{}
+	if b.dir, err = os.MkdirTemp("", "eider-bench-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close(ctx))
+		}
+	}()
+	if b.engine, err = docstore.Open(ctx, docstore.Options{Path: filepath.Join(b.dir, "eider.db"), Log: slog.New(slog.DiscardHandler)}); err != nil {
+		return b, err
+	}
+	b.sig = signal.NewMemory(signal.MemoryOptions{})
+	if b.s, err = b.open(ctx); err != nil {
+		return b, err
+	}
+	b.user, b.inbox, err = b.account(ctx, "ann")
+	if err != nil {
+		return b, err
+	}
+	box, err := b.s.MailboxByUse(ctx, b.user, mail.UseTrash, true)
+	b.trash = box.ID
+	return b, err
+}
+
+func (b *storeBench) open(ctx context.Context) (*store.Store, error) {
+	return store.Open(ctx, store.Options{URI: docstore.URI, Dialer: b.engine, Signal: b.sig, DefaultQuota: 1 << 50})
+}
+
+func (b *storeBench) account(ctx context.Context, name string) (user, inbox mail.ID, err error) {
+	u, err := b.s.CreateUser(ctx, store.NewUser{Username: name, Address: name + "@example.com"})
+	if err != nil {
+		return user, inbox, err
+	}
+	box, err := b.s.MailboxByPath(ctx, u.ID, mail.Inbox)
+	return u.ID, box.ID, err
+}
+
+func (b *storeBench) close(ctx context.Context) error {
+	var errs []error
+	if b.s != nil {
+		errs = append(errs, b.s.Close(ctx))
+	}
+	if b.sig != nil {
+		errs = append(errs, b.sig.Close())
+	}
+	if b.engine != nil {
+		errs = append(errs, b.engine.Close())
+	}
+	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
+}
+
+// storeMessage is a message of some size; every fourth answers an earlier one.
+func storeMessage(n int64, size int) *message.Message {
+	refs := ""
+	if n%4 == 0 && n > 8 {
+		refs = fmt.Sprintf("References: <%d@bench.example>\r\n", n-3)
+	}
+	subject := n
+	if refs != "" {
+		subject = n - 3
+	}
+	return message.Parse([]byte(fmt.Sprintf("From: Ann %d <ann%d@example.org>\r\nTo: bob@example.com\r\nSubject: number %d\r\nMessage-ID: <%d@bench.example>\r\n%s"+
+		"Date: Mon, 2 Mar 2026 10:00:00 +0000\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n%s", n%500, n%500, subject, n, refs,
+		strings.Repeat("The quick brown fox jumps over the lazy dog.\r\n", size/46))))
+}
+
+func (b *storeBench) deliver(ctx context.Context, user, box mail.ID, size int) error {
+	n := b.next.Add(1)
+	a := store.Append{User: user, Mailbox: box, Message: storeMessage(n, size)}
+	if n%3 != 0 {
+		a.Flags = []mail.Flag{mail.FlagSeen}
+	}
+	_, err := b.s.Append(ctx, a)
+	return err
+}
+
+// fill delivers n messages with some writers and gives the time that each
+// tenth of them took.
+func (b *storeBench) fill(ctx context.Context, user, box mail.ID, n, size, writers int) ([]time.Duration, error) {
+	var parts []time.Duration
+	for range 10 {
+		var left atomic.Int64
+		left.Store(int64(n / 10))
+		var wg sync.WaitGroup
+		errs := make(chan error, writers)
+		start := time.Now()
+		for range writers {
+			wg.Go(func() {
+				for left.Add(-1) >= 0 {
+					if err := b.deliver(ctx, user, box, size); err != nil {
+						errs <- err
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		close(errs)
+		if err := <-errs; err != nil {
+			return nil, err
+		}
+		parts = append(parts, time.Since(start))
+	}
+	return parts, nil
+}
+
+// storeFigures is the store without any surface: each operation at growing
+// mailbox sizes, snapshots, deliveries, an import.
+func storeFigures(ctx context.Context, r report, sizes storeSizes) error {
+	r.section("Store")
+	for _, part := range []func(context.Context, report, storeSizes) error{storeDeliveries, storeOperations, storeImport} {
+		if err := part(ctx, r, sizes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func storeDeliveries(ctx context.Context, r report, sizes storeSizes) (err error) {
+	b, err := openStoreBench(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close(ctx)) }()
+	type target struct{ user, box mail.ID }
+	targets := make([]target, 16)
+	for i := range targets {
+		if targets[i].user, targets[i].box, err = b.account(ctx, fmt.Sprintf("load%d", i)); err != nil {
+			return err
+		}
+	}
+	for _, writers := range []int{1, 16} {
+		var n atomic.Int64
+		var wg sync.WaitGroup
+		errs := make(chan error, writers)
+		until, before := time.Now().Add(sizes.seconds), processorTime()
+		for i := range writers {
+			wg.Go(func() {
+				for time.Now().Before(until) {
+					if err := b.deliver(ctx, targets[i].user, targets[i].box, 10_000); err != nil {
+						errs <- err
+						return
+					}
+					n.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		close(errs)
+		if err := <-errs; err != nil {
+			return err
+		}
+		each := (processorTime() - before) / time.Duration(max(n.Load(), 1))
+		r.line(fmt.Sprintf("Append 10 kB, %d writers", writers), fmt.Sprintf("%.0f/s", float64(n.Load())/sizes.seconds.Seconds()), fmt.Sprintf("processor %s", round(each)))
+	}
+	return nil
+}
+
+// processorTime is what this process has used, store and engine together.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// operation is one call to be measured. It says how it went with a key that
+// tells rounds apart.
+type operation struct {
+	name string
+	run  func(ctx context.Context, round int) error
+	// most bounds the rounds, 0 for the usual number.
+	most int
+}
+
+func storeOperations(ctx context.Context, r report, sizes storeSizes) (err error) {
+	b, err := openStoreBench(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close(ctx)) }()
+	have := 0
+	first := map[string]time.Duration{}
+	for i, size := range sizes.mailboxes {
+		if _, err := b.fill(ctx, b.user, b.inbox, size-have, 2000, 16); err != nil {
+			return err
+		}
+		have = size
+		r.line(fmt.Sprintf("with %d messages in the mailbox", size), "", "")
+		for _, o := range b.operations() {
+			before := processorTime()
+			times, err := measure(ctx, o, sizes.rounds)
+			if err != nil {
+				return fmt.Errorf("%s: %w", o.name, err)
+			}
+			// The processor's time says more than the clock on a busy machine.
+			each := (processorTime() - before) / time.Duration(len(times))
+			note := fmt.Sprintf("processor %s", round(each))
+			if i == 0 {
+				first[o.name] = each
+			} else {
+				note += fmt.Sprintf(", %.2f × the smallest", float64(each)/float64(max(first[o.name], 1)))
+			}
+			r.line("  "+o.name, times.String(), note)
+		}
+		snap, err := b.s.Snapshot(ctx, b.user, b.inbox)
+		if err != nil {
+			return err
+		}
+		r.line("  snapshot, memory", fmt.Sprintf("%.2f MiB, %.1f bytes a message", float64(snap.Bytes())/(1<<20), float64(snap.Bytes())/float64(snap.Len())), "goal ≤ 2 MiB for 100,000")
+	}
+	return nil
+}
+
+func measure(ctx context.Context, o operation, rounds int) (sample, error) {
+	if o.most > 0 {
+		rounds = min(rounds, o.most)
+	}
+	var times sample
+	for i := range rounds {
+		start := time.Now()
+		if err := o.run(ctx, i); err != nil {
+			return nil, err
+		}
+		times = append(times, time.Since(start))
+	}
+	return times, nil
+}
+
+// operations are the store's calls on the mailbox as it is now.
+func (b *storeBench) operations() []operation {
+	ctx := context.Background()
+	snap, err := b.s.Snapshot(ctx, b.user, b.inbox)
+	if err != nil || snap.Len() == 0 {
+		return []operation{{name: "snapshot", run: func(context.Context, int) error { return err }}}
+	}
+	middle := snap.Row(snap.Len() / 2)
+	uid := func(round int) mail.UID { return snap.UID((snap.Len()/2 + round*37) % snap.Len()) }
+	one := func(round int) store.Selection {
+		return store.Selection{User: b.user, Mailbox: b.inbox, UIDs: []mail.UID{uid(round)}}
+	}
+	many := func(round int) store.Selection {
+		sel := one(round)
+		for i := range 499 {
+			sel.UIDs = append(sel.UIDs, snap.UID((snap.Len()/3+i)%snap.Len()))
+		}
+		return sel
+	}
+	page := func(l store.List) func(context.Context, int) error {
+		l.User, l.Mailbox = b.user, b.inbox
+		return func(ctx context.Context, _ int) error {
+			_, err := b.s.Messages(ctx, l)
+			return err
+		}
+	}
+	toggle := func(sel func(int) store.Selection) func(context.Context, int) error {
+		return func(ctx context.Context, round int) error {
+			c := store.FlagChange{Add: []mail.Flag{mail.FlagFlagged}}
+			if round%2 == 1 {
+				c = store.FlagChange{Remove: []mail.Flag{mail.FlagFlagged}}
+			}
+			_, err := b.s.StoreFlags(ctx, sel(round/2), c)
+			return err
+		}
+	}
+	return []operation{
+		{name: "page, newest, with conversations", run: page(store.List{ThreadCounts: true})},
+		{name: "page, middle", run: page(store.List{Before: &store.Key{Date: middle.InternalDate}})},
+		{name: "page, unseen", run: page(store.List{Filter: store.ListFilter{Unseen: true}})},
+		{name: "message", run: func(ctx context.Context, i int) error {
+			_, err := b.s.Message(ctx, b.user, b.inbox, uid(i))
+			return err
+		}},
+		{name: "conversation", run: func(ctx context.Context, i int) error {
+			_, err := b.s.Thread(ctx, b.user, snap.Row((i*4)%snap.Len()).Thread, store.ThreadOptions{})
+			return err
+		}},
+		{name: "mailbox list with counters", run: func(ctx context.Context, _ int) error {
+			_, err := b.s.Mailboxes(ctx, b.user)
+			return err
+		}},
+		{name: "Append 10 kB", run: func(ctx context.Context, _ int) error { return b.deliver(ctx, b.user, b.inbox, 10_000) }},
+		{name: "StoreFlags, 1 message", run: toggle(one)},
+		{name: "StoreFlags, 500 messages", most: 10, run: toggle(many)},
+		{name: "Copy, 1 message", run: func(ctx context.Context, i int) error {
+			_, err := b.s.Copy(ctx, one(i), b.trash)
+			return err
+		}},
+		{name: "Move, 1 message", run: func(ctx context.Context, i int) error {
+			_, err := b.s.Move(ctx, one(i+1000), b.trash, store.MoveOptions{})
+			return err
+		}},
+		{name: "Expunge, 1 message", run: func(ctx context.Context, i int) error {
+			_, err := b.s.Expunge(ctx, one(i+2000), store.ExpungeOptions{Archive: true})
+			return err
+		}},
+		{name: "snapshot, warm", run: func(ctx context.Context, _ int) error {
+			_, err := b.s.Snapshot(ctx, b.user, b.inbox)
+			return err
+		}},
+		{name: "all UIDs of the mailbox, from the snapshot", run: func(ctx context.Context, _ int) error {
+			s, err := b.s.Snapshot(ctx, b.user, b.inbox)
+			if err == nil && len(s.UIDs(0, store.ListFilter{}, s.Len())) != s.Len() {
+				err = errors.New("some UIDs are missing")
+			}
+			return err
+		}},
+		{name: "snapshot, loaded anew", most: 5, run: b.loadAnew},
+	}
+}
+
+// loadAnew loads the snapshot as a process that just started does.
+func (b *storeBench) loadAnew(ctx context.Context, _ int) error {
+	s, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.Snapshot(ctx, b.user, b.inbox)
+	return errors.Join(err, s.Close(ctx))
+}
+
+func storeImport(ctx context.Context, r report, sizes storeSizes) (err error) {
+	b, err := openStoreBench(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close(ctx)) }()
+	start, before := time.Now(), processorTime()
+	parts, err := b.fill(ctx, b.user, b.inbox, sizes.imported, 4000, 8)
+	if err != nil {
+		return err
+	}
+	r.line(fmt.Sprintf("import of %d messages of 4 kB", sizes.imported), fmt.Sprintf("%.0f/s", float64(sizes.imported)/time.Since(start).Seconds()), fmt.Sprintf("goal ≥ 500/s; processor %s each", round((processorTime()-before)/time.Duration(sizes.imported))))
+	r.line("  the last tenth beside the first", fmt.Sprintf("%.2f ×", parts[9].Seconds()/parts[0].Seconds()), "goal ≤ 1.2 ×")
+	kb, err := resident(os.Getpid())
+	if err != nil {
+		return err
+	}
+	r.line("  resident, generator and store", fmt.Sprintf("%.0f MB", float64(kb)/1024), "goal ≤ 512 MB")
+	info, err := os.Stat(filepath.Join(b.dir, "eider.db"))
+	if err != nil {
+		return err
+	}
+	r.line("  on disk", fmt.Sprintf("%.0f bytes a message", float64(info.Size())/float64(sizes.imported)), "")
+	return nil
+}
