@@ -42,16 +42,16 @@ func key(parts ...any) bson.D {
 // Keys of indexes that queries name. They are named by keys because the names
 // may differ in a database that others made.
 var (
-	indexUID    = key("mailbox", 1, "uid", 1, "_id", 1)
-	indexModSeq = key("mailbox", 1, "modseq", 1, "uid", 1)
-	indexPage   = key("mailbox", 1, "idate", -1, "_id", -1)
+	indexPage = key("mailbox", 1, "idate", -1, "_id", -1)
 	// indexConversation holds a conversation of all folders in its order, and
 	// does what WildDuck's user_messages_by_thread does.
 	indexConversation = key("user", 1, "thread", 1, "idate", -1, "_id", -1)
 	// indexMessageID finds what a message answers.
 	indexMessageID = key("user", 1, "msgid", 1)
-	// indexSnapshot holds all that a Snapshot is made of.
+	// indexSnapshot holds all that a Snapshot is made of. It finds messages by
+	// their UID as well as mailbox_uid does, so nothing else is needed for that.
 	indexSnapshot = key("mailbox", 1, "uid", 1, "modseq", 1, stateFieldName, 1, "idate", 1, "size", 1, "thread", 1)
+	indexUID      = indexSnapshot
 	indexUnseen   = key("mailbox", 1, "unseen", 1)
 )
 
@@ -81,14 +81,14 @@ func (s *Store) schemaIndexes() []collectionIndexes {
 		{s.messages, messageIndexes()},
 		{s.archived, []index{
 			{name: "user_messages", keys: key("user", 1, "_id", 1)},
-			{name: "user_messages_desc", keys: key("user", 1, "_id", -1)},
+			{name: "user_messages_desc", keys: key("user", 1, "_id", -1), idle: true},
 			{name: "user_messages_archived", keys: key("user", 1, "archived", 1)},
 			{name: "retention_time", keys: key("exp", 1, "rdate", 1), partial: key("exp", true)},
 		}},
 		{s.journal, []index{
 			{name: "mailbox_modseq", keys: key("mailbox", 1, "modseq", 1)},
 			{name: "user_limit_id", keys: key("user", 1, "_id", 1)},
-			{name: "user_limit_id_reverse", keys: key("user", 1, "_id", -1)},
+			{name: "user_limit_id_reverse", keys: key("user", 1, "_id", -1), idle: true},
 			{name: "journal_autoexpire", keys: key("created", 1), ttl: 10800, expires: true},
 		}},
 		{s.threads, []index{
@@ -205,9 +205,9 @@ func messageIndexes() []index {
 	return []index{
 		{name: "mailbox_uid_shard", keys: key("_id", 1, "mailbox", 1, "uid", 1), idle: true},
 		{name: "user_messages_by_thread", keys: key("user", 1, "thread", 1), idle: true},
-		{name: "mailbox_uid", keys: indexUID},
+		{name: "mailbox_uid", keys: key("mailbox", 1, "uid", 1, "_id", 1), idle: true},
 		{name: "mailbox_uid_reverse", keys: key("mailbox", 1, "uid", -1, "_id", -1), idle: true},
-		{name: "mailbox_modseq_uid", keys: indexModSeq},
+		{name: "mailbox_modseq_uid", keys: key("mailbox", 1, "modseq", 1, "uid", 1), idle: true},
 		{name: "mailbox_flags", keys: key("mailbox", 1, "flags", 1), idle: true},
 		{name: "by_idate", keys: key("mailbox", 1, "idate", 1), idle: true},
 		{name: "by_idate_reverse_uid", keys: indexPage},

@@ -159,7 +159,7 @@ func (s *Store) isUnused(ctx context.Context, mailbox mail.ID, modseq mail.ModSe
 func (s *Store) askDatabase(ctx context.Context, src *snapshotSource, box *mailboxRecord, done mail.ModSeq) (bool, error) {
 	const op = "look for changes without a journal entry"
 	cur, err := s.messages.Find(ctx, key("mailbox", box.ID, "modseq", key("$gt", number(int64(src.low)), "$lte", number(int64(done)))), //nolint:gosec // below 2^53
-		options.Find().SetProjection(snapshotProjection).SetHint(indexModSeq).SetLimit(maxSnapshotDelta+1))
+		options.Find().SetProjection(snapshotProjection).SetHint(indexSnapshot).SetLimit(maxSnapshotDelta+1))
 	if err != nil {
 		return false, fail(op, err)
 	}
