@@ -87,11 +87,11 @@ const (
 	scoreCover  = 1
 )
 
-func bestIndex(coll *collection, w *wish, conds []query.Condition, implies func(*query.Matcher) bool, hinted *indexDef) *plan {
+func bestIndex(coll *collection, w *wish, conds []query.Condition, implies func(*query.Matcher) bool, hinted []*indexDef) *plan {
 	var best *plan
 	var all []*plan
 	for _, ix := range coll.indexes {
-		if (hinted != nil && ix != hinted) || !usable(ix, conds, implies, hinted != nil) {
+		if (hinted != nil && !slices.Contains(hinted, ix)) || !usable(ix, conds, implies, len(hinted)) {
 			continue
 		}
 		p := indexPlan(coll, ix, w, conds)
@@ -109,15 +109,16 @@ func bestIndex(coll *collection, w *wish, conds []query.Condition, implies func(
 	return best
 }
 
-// usable tells if the index holds every document that can match.
-func usable(ix *indexDef, conds []query.Condition, implies func(*query.Matcher) bool, hinted bool) bool {
+// usable tells if the index holds every document that can match. hinted is how many
+// indexes the hint names.
+func usable(ix *indexDef, conds []query.Condition, implies func(*query.Matcher) bool, hinted int) bool {
 	if ix.partial != nil && !implies(ix.partial) {
 		return false
 	}
-	if ix.numeric && !hinted {
+	if ix.numeric && hinted == 0 {
 		return false
 	}
-	if !ix.sparse || hinted { // a hint takes a sparse index as it is, as in MongoDB
+	if !ix.sparse || hinted == 1 { // a hint takes a sparse index as it is, as in MongoDB
 		return true
 	}
 	for _, c := range conds {
@@ -263,13 +264,16 @@ func orPlan(coll *collection, w *wish, conds []query.Condition) *plan {
 	return nil
 }
 
-// hintedIndex finds what a hint names: an index, or a scan forwards or backwards.
-func hintedIndex(coll *collection, hint bson.RawValue) (ix *indexDef, scan int, err error) {
+// hintedIndex finds what a hint names: indexes, or a scan forwards or backwards. A
+// key may be that of several, which differ in their options.
+func hintedIndex(coll *collection, hint bson.RawValue) (list []*indexDef, scan int, err error) {
 	switch hint.Type {
 	case 0:
 		return nil, 0, nil
 	case bson.TypeString:
-		ix = coll.index(value.Str(hint))
+		if ix := coll.index(value.Str(hint)); ix != nil {
+			list = append(list, ix)
+		}
 	case bson.TypeEmbeddedDocument:
 		if v, ok := value.Lookup(hint.Value, "$natural"); ok {
 			n, _ := value.Whole(v)
@@ -283,17 +287,16 @@ func hintedIndex(coll *collection, hint bson.RawValue) (ix *indexDef, scan int, 
 		}
 		for _, x := range coll.indexes {
 			if value.Compare(hint, bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: x.key}) == 0 {
-				ix = x
-				break
+				list = append(list, x)
 			}
 		}
 	default:
 		return nil, 0, value.FailedToParse("Hint must be a string or an object")
 	}
-	if ix == nil {
+	if list == nil {
 		return nil, 0, value.BadValue("error processing query: planner returned error :: caused by :: hint provided does not correspond to an existing index")
 	}
-	return ix, 0, nil
+	return list, 0, nil
 }
 
 func checkHint(v bson.RawValue) error {

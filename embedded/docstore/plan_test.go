@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -164,14 +165,21 @@ func TestIndexesNeverChangeTheAnswer(t *testing.T) {
 	}
 }
 
+var projections = []bson.D{
+	{{Key: "_id", Value: 0}, {Key: "b", Value: 1}},
+	{{Key: "_id", Value: 0}, {Key: "c", Value: 1}, {Key: "b", Value: 1}},
+	{{Key: "_id", Value: 0}, {Key: "a.x", Value: 1}},
+	{{Key: "_id", Value: 0}, {Key: "a.x", Value: 1}, {Key: "a.y", Value: 1}},
+	{{Key: "_id", Value: 0}, {Key: "a.y", Value: 1}, {Key: "c", Value: 1}},
+	{{Key: "_id", Value: 1}},
+	{{Key: "a", Value: 0}},
+}
+
+// compare runs one search in many ways: by the planner's choice, by every index
+// that holds all documents, and by a full scan, whose answer is the right one.
 func compare(t *rapid.T, c *mongo.Collection, f, spec bson.D, plans map[string]int) {
-	ctx := t.Context()
-	o := func() *options.FindOptionsBuilder { return options.Find() }
-	with, without := o(), o().SetHint(bson.D{{Key: "$natural", Value: 1}})
 	var s *expr.Sort
 	if rapid.Bool().Draw(t, "sort") {
-		with.SetSort(spec)
-		without.SetSort(spec)
 		raw, err := bson.Marshal(spec)
 		if err != nil {
 			t.Fatal(err)
@@ -179,56 +187,125 @@ func compare(t *rapid.T, c *mongo.Collection, f, spec bson.D, plans map[string]i
 		if s, err = expr.CompileSort(raw); err != nil {
 			t.Fatal(err)
 		}
-		if rapid.Bool().Draw(t, "limited") {
-			limit := rapid.Int64Range(1, 5).Draw(t, "limit")
-			with.SetLimit(limit)
-			without.SetLimit(limit)
+	}
+	skip, limit := int64(0), int64(0)
+	if rapid.Bool().Draw(t, "limited") {
+		skip, limit = rapid.Int64Range(0, 3).Draw(t, "skip"), rapid.Int64Range(0, 5).Draw(t, "limit")
+	}
+	batch := rapid.Int32Range(1, 5).Draw(t, "batch")
+	set := func(o *options.FindOptionsBuilder) *options.FindOptionsBuilder {
+		if s != nil {
+			o.SetSort(spec)
+		}
+		return o.SetSkip(skip).SetLimit(limit).SetBatchSize(batch)
+	}
+	scan := bson.D{{Key: "$natural", Value: 1}}
+	whole, errW := all(t, c, f, options.Find().SetHint(scan))
+	want, errB := all(t, c, f, set(options.Find()).SetHint(scan))
+	for _, hint := range append(hints(t, c), nil) {
+		got, err := all(t, c, f, set(options.Find().SetHint(hint)))
+		switch {
+		case errB != nil && s != nil: // a full scan also sees parallel arrays that an index leaves out
+			continue
+		case (err == nil) != (errB == nil):
+			t.Fatalf("%v by %v: %v, by a scan %v", f, hint, err, errB)
+		case len(got) != len(want):
+			t.Fatalf("%v by %v: %d documents, %d by a scan\n%v\n%v", f, hint, len(got), len(want), got, want)
+		}
+		for i := range got {
+			if s != nil && s.Compare(got[i], want[i]) != 0 {
+				t.Fatalf("%v by %v: number %d is %v, %v by a scan", f, hint, i, got[i], want[i])
+			}
+			if !slices.ContainsFunc(whole, func(d bson.Raw) bool { return bytes.Equal(d, got[i]) }) {
+				t.Fatalf("%v by %v: %v does not match", f, hint, got[i])
+			}
+			if slices.ContainsFunc(got[:i], func(d bson.Raw) bool { return bytes.Equal(d, got[i]) }) {
+				t.Fatalf("%v by %v: %v comes twice", f, hint, got[i])
+			}
+		}
+		if errW == nil {
+			compareParts(t, c, f, hint, len(whole))
 		}
 	}
-	with.SetBatchSize(rapid.Int32Range(1, 5).Draw(t, "batch"))
-	a, errA := all(t, c, f, with)
-	b, errB := all(t, c, f, without)
-	if (errA == nil) != (errB == nil) {
-		if s != nil && errB != nil { // a full scan also sees parallel arrays that an index leaves out
-			return
-		}
-		t.Fatalf("%v: with indexes %v, without %v", f, errA, errB)
-	}
-	if len(a) != len(b) {
-		t.Fatalf("%v: %d documents with indexes, %d without\n%v\n%v", f, len(a), len(b), a, b)
-	}
-	for i := range a {
-		if s != nil && s.Compare(a[i], b[i]) != 0 {
-			t.Fatalf("%v: number %d is %v with indexes, %v without", f, i, a[i], b[i])
-		}
-	}
-	if s == nil {
-		sameSet(t, f, a, b)
-		n, err := c.CountDocuments(ctx, f)
-		if err != nil || int(n) != len(b) {
-			t.Fatalf("%v: counted %d of %d, %v", f, n, len(b), err)
-		}
-		var reply struct{ N int }
-		if err := c.Database().RunCommand(ctx, bson.D{{Key: "count", Value: c.Name()}, {Key: "query", Value: f}}).Decode(&reply); err != nil || reply.N != len(b) {
-			t.Fatalf("%v: count says %d of %d, %v", f, reply.N, len(b), err)
-		}
-		proj := bson.D{{Key: "_id", Value: 0}, {Key: "b", Value: 1}}
-		a, errA = all(t, c, f, o().SetProjection(proj))
-		b, errB = all(t, c, f, o().SetProjection(proj).SetHint(bson.D{{Key: "$natural", Value: 1}}))
-		if errA != nil || errB != nil {
-			t.Fatal(errA, errB)
-		}
-		sameSet(t, f, a, b)
-	}
-	raw, err := c.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: findCommand(c, f, s, with)}, {Key: "verbosity", Value: "queryPlanner"}}).Raw()
+	raw, err := c.Database().RunCommand(t.Context(), bson.D{{Key: "explain", Value: findCommand(c, f, s, set(options.Find()))}, {Key: "verbosity", Value: "queryPlanner"}}).Raw()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"IXSCAN", "COLLSCAN", "SORT_MERGE", "OR"} {
+	for _, name := range []string{"IXSCAN", "COLLSCAN", "SORT_MERGE", "OR", "PROJECTION_COVERED"} {
 		if bytes.Contains(raw, append([]byte(name), 0)) {
 			plans[name]++
 		}
 	}
+}
+
+// compareParts compares what can be answered without the documents.
+func compareParts(t *rapid.T, c *mongo.Collection, f bson.D, hint any, want int) {
+	count := bson.D{{Key: "count", Value: c.Name()}, {Key: "query", Value: f}}
+	if hint != nil {
+		count = append(count, bson.E{Key: "hint", Value: hint})
+	}
+	var reply struct{ N int }
+	if err := c.Database().RunCommand(t.Context(), count).Decode(&reply); err != nil || reply.N != want {
+		t.Fatalf("%v by %v: count says %d of %d, %v", f, hint, reply.N, want, err)
+	}
+	n, err := c.CountDocuments(t.Context(), f, options.Count().SetHint(hint))
+	if err != nil || int(n) != want {
+		t.Fatalf("%v by %v: counted %d of %d, %v", f, hint, n, want, err)
+	}
+	proj := rapid.SampledFrom(projections).Draw(t, "projection")
+	a, errA := all(t, c, f, options.Find().SetProjection(proj).SetHint(hint))
+	b, errB := all(t, c, f, options.Find().SetProjection(proj).SetHint(bson.D{{Key: "$natural", Value: 1}}))
+	if errA != nil || errB != nil {
+		t.Fatal(errA, errB)
+	}
+	// A covered answer has its fields in the index's order, as in MongoDB.
+	for i := range a {
+		a[i] = sortedFields(t, a[i])
+	}
+	for i := range b {
+		b[i] = sortedFields(t, b[i])
+	}
+	sameSet(t, f, a, b)
+}
+
+func sortedFields(t *rapid.T, doc bson.Raw) bson.Raw {
+	list, err := doc.Elements()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(list, func(a, b bson.RawElement) int { return strings.Compare(a.Key(), b.Key()) })
+	d := bson.D{}
+	for _, e := range list {
+		d = append(d, bson.E{Key: e.Key(), Value: e.Value()})
+	}
+	out, err := bson.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// hints are the indexes that hold every document, by name or by key.
+func hints(t *rapid.T, c *mongo.Collection) (out []any) {
+	var list []bson.Raw
+	cur, err := c.Indexes().List(t.Context())
+	if err == nil {
+		err = cur.All(t.Context(), &list)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ix := range list {
+		if ix.Lookup("sparse").Type != 0 || ix.Lookup("partialFilterExpression").Type != 0 {
+			continue
+		}
+		if rapid.Bool().Draw(t, "by name") {
+			out = append(out, ix.Lookup("name").StringValue())
+		} else {
+			out = append(out, ix.Lookup("key").Document())
+		}
+	}
+	return out
 }
 
 func findCommand(c *mongo.Collection, f bson.D, s *expr.Sort, o *options.FindOptionsBuilder) bson.D {
