@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -23,19 +24,57 @@ func fail(op string, err error) error {
 	return &mail.Error{Code: codeOf(err), Op: op, Err: err}
 }
 
+// Errors of a server that cannot do it now, by MongoDB's numbers.
+var (
+	// refusing ones did nothing: not the primary (10107, 13435, 13436), the disk
+	// is full (14031).
+	refusing = []int{10107, 13435, 13436, 14031}
+	// breaking ones may have done it: unreachable hosts and timeouts (6, 7, 89,
+	// 9001, 262), shutting down (91, 11600), stepping down (189, 11602), not
+	// replicated in time (64, 100).
+	breaking = []int{6, 7, 64, 89, 91, 100, 189, 262, 9001, 11600, 11602}
+)
+
 func codeOf(err error) mail.Code {
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
-		mongo.IsNetworkError(err), mongo.IsTimeout(err), errors.Is(err, mongo.ErrClientDisconnected):
+	case maybeDone(err), hasCode(err, refusing):
 		return mail.CodeUnavailable
 	case mongo.IsDuplicateKeyError(err):
 		return mail.CodeExists
 	}
-	var selection mongo.ServerError
-	if errors.As(err, &selection) && selection.HasErrorLabel("RetryableWriteError") {
-		return mail.CodeUnavailable
-	}
 	return mail.CodeInternal
+}
+
+// maybeDone reports a failure after which a write may have been done all the same.
+func maybeDone(err error) bool {
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		mongo.IsNetworkError(err), mongo.IsTimeout(err), errors.Is(err, mongo.ErrClientDisconnected), hasCode(err, breaking):
+		return true
+	case hasCode(err, refusing):
+		return false
+	}
+	var server mongo.ServerError
+	if errors.As(err, &server) && server.HasErrorLabel("RetryableWriteError") {
+		return true
+	}
+	return unreplicated(err)
+}
+
+func hasCode(err error, codes []int) bool {
+	var server mongo.ServerError
+	return errors.As(err, &server) && slices.ContainsFunc(codes, server.HasErrorCode)
+}
+
+// unreplicated reports a write that was done on one server and whose
+// replication failed.
+func unreplicated(err error) bool {
+	var one mongo.WriteException
+	if errors.As(err, &one) {
+		return one.WriteConcernError != nil && len(one.WriteErrors) == 0
+	}
+	var many mongo.BulkWriteException
+	return errors.As(err, &many) && many.WriteConcernError != nil && len(many.WriteErrors) == 0
 }
 
 // missing is fail, with the code for "no such document".
@@ -57,10 +96,8 @@ func oids(ids []mail.ID) []bson.ObjectID {
 }
 
 // definite reports a failure after which the write has certainly not been
-// done. After a lost connection or a timeout it may have been.
-func definite(err error) bool {
-	return err != nil && codeOf(err) != mail.CodeUnavailable
-}
+// done. After a lost connection, a timeout or a step-down it may have been.
+func definite(err error) bool { return err != nil && !maybeDone(err) }
 
 // uncertain marks the failure of a deciding write that may have been done:
 // what the operation took for it must then not be given back. Too much is left

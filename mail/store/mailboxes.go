@@ -293,23 +293,48 @@ func (s *Store) RenameMailbox(ctx context.Context, user, id mail.ID, path string
 	if strings.HasPrefix(path, record.Path+"/") {
 		return mail.Mailbox{}, &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "path", Reason: "format"}
 	}
+	children, err := s.below(ctx, user, record.Path)
+	if err != nil {
+		return mail.Mailbox{}, err
+	}
+	moved := func(child *mailboxRecord) string { return path + strings.TrimPrefix(child.Path, record.Path) }
+	if err := s.pathsFree(ctx, user, children, moved); err != nil {
+		return mail.Mailbox{}, err
+	}
 	// The mailbox itself goes first: its new path is free or the rename fails
 	// with nothing changed. Children follow one by one; a crash leaves some
 	// under the old path, where they are whole and can be renamed.
 	if err := s.setPath(ctx, user, id, path); err != nil {
 		return mail.Mailbox{}, err
 	}
-	children, err := s.below(ctx, user, record.Path)
-	if err != nil {
-		return mail.Mailbox{}, err
-	}
 	for i := range children {
-		to := path + strings.TrimPrefix(children[i].Path, record.Path)
-		if err := s.setPath(ctx, user, mail.ID(children[i].ID), to); err != nil {
+		if err := s.setPath(ctx, user, mail.ID(children[i].ID), moved(&children[i])); err != nil {
 			return mail.Mailbox{}, err
 		}
 	}
 	return s.Mailbox(ctx, user, id)
+}
+
+// pathsFree tells early that a mailbox is where one of the children would go.
+// The unique index decides; who makes one there meanwhile leaves that child
+// under its old path.
+func (s *Store) pathsFree(ctx context.Context, user mail.ID, children []mailboxRecord, moved func(*mailboxRecord) string) error {
+	const op = "rename mailbox"
+	if len(children) == 0 {
+		return nil
+	}
+	paths := make(bson.A, len(children))
+	for i := range children {
+		paths[i] = moved(&children[i])
+	}
+	err := s.mailboxes.FindOne(ctx, key("user", oid(user), "path", key("$in", paths)), options.FindOne().SetProjection(key("_id", 1))).Err()
+	if isNone(err) {
+		return nil
+	}
+	if err == nil {
+		return &mail.Error{Code: mail.CodeExists, Op: op, Field: "path", Reason: "taken"}
+	}
+	return fail(op, err)
 }
 
 func (s *Store) setPath(ctx context.Context, user, id mail.ID, path string) error {

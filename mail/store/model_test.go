@@ -99,6 +99,9 @@ const (
 	opSeen
 	opExpunge
 	opArchive
+	opRestore
+	opDuckAppend
+	opDuckFlag
 	opKinds
 )
 
@@ -120,6 +123,8 @@ type actor struct {
 	m     *model
 	// poke wakes the reader of the journal.
 	poke chan<- struct{}
+	// duck writes as WildDuck does, beside the stores.
+	duck *duck
 }
 
 func (a *actor) keyword() mail.Flag { return mail.Flag(fmt.Sprintf("$actor%d", a.no)) }
@@ -151,6 +156,14 @@ func (a *actor) do(ctx context.Context, o op, n int) error {
 			a.m.put(place{from, got.UID}, got.ID)
 		}
 		return err
+	case opRestore:
+		return a.restore(ctx, o)
+	case opDuckAppend:
+		uid, id, err := a.duck.append(ctx, a.user, from)
+		if err == nil {
+			a.m.put(place{from, uid}, id)
+		}
+		return err
 	}
 	all, err := a.s.UIDs(ctx, a.user, from, 0, store.ListFilter{}, 0)
 	if err != nil || len(all) == 0 {
@@ -159,6 +172,22 @@ func (a *actor) do(ctx context.Context, o op, n int) error {
 	start := o.n % len(all)
 	sel := store.Selection{User: a.user, Mailbox: from, UIDs: all[start:min(start+o.span, len(all))]}
 	return a.change(ctx, o, sel, to)
+}
+
+// restore brings back one of the archived messages, if others are not faster.
+func (a *actor) restore(ctx context.Context, o op) error {
+	list, err := a.s.Archived(ctx, a.user, mail.ID{}, 0)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	got, err := a.s.Restore(ctx, a.user, list[o.n%len(list)].ID, mail.ID{})
+	if mail.IsCode(err, mail.CodeNoMessage) {
+		return nil
+	}
+	if err == nil {
+		a.m.put(place{got.Mailbox, got.UID}, got.ID)
+	}
+	return err
 }
 
 func (a *actor) change(ctx context.Context, o op, sel store.Selection, to mail.ID) error {
@@ -187,6 +216,8 @@ func (a *actor) change(ctx context.Context, o op, sel store.Selection, to mail.I
 			a.m.mark(a.no, place{sel.Mailbox, uid}, on)
 		}
 		return err
+	case opDuckFlag:
+		return a.duck.flag(ctx, a.user, sel.Mailbox, sel.UIDs[0])
 	case opSeen:
 		change := store.FlagChange{Add: []mail.Flag{mail.FlagSeen}}
 		if o.n%3 == 0 {
@@ -207,7 +238,9 @@ func (a *actor) change(ctx context.Context, o op, sel store.Selection, to mail.I
 // what is stored, what is counted and what the journal says are equal.
 func TestModel(t *testing.T) {
 	rounds(t, "8")
-	one, two := storetest.OpenPair(t)
+	env := storetest.New(t)
+	one, two := env.Open(nil), env.Open(nil)
+	wild := newDuck(t, env)
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
@@ -216,11 +249,11 @@ func TestModel(t *testing.T) {
 		for i := range scripts {
 			scripts[i] = genOps(rt, fmt.Sprintf("actor %d", i))
 		}
-		modelRound(t, rt, one, two, fmt.Sprintf("user%d", n), scripts)
+		modelRound(t, rt, one, two, wild, fmt.Sprintf("user%d", n), scripts)
 	})
 }
 
-func modelRound(t *testing.T, rt *rapid.T, one, two *store.Store, name string, scripts [][]op) {
+func modelRound(t *testing.T, rt *rapid.T, one, two *store.Store, wild *duck, name string, scripts [][]op) {
 	ctx := context.Background()
 	u := newUser(t, one, name)
 	boxes := []mail.ID{inbox(t, one, u.ID).ID, byUse(t, one, u.ID, mail.UseTrash).ID, byUse(t, one, u.ID, mail.UseJunk).ID}
@@ -239,7 +272,7 @@ func modelRound(t *testing.T, rt *rapid.T, one, two *store.Store, name string, s
 	var wg sync.WaitGroup
 	errs := make([]error, len(scripts))
 	for i, ops := range scripts {
-		a := &actor{s: []*store.Store{one, two}[i%2], no: i, user: u.ID, boxes: boxes, m: m, poke: poke}
+		a := &actor{s: []*store.Store{one, two}[i%2], no: i, user: u.ID, boxes: boxes, m: m, poke: poke, duck: wild}
 		wg.Go(func() { errs[i] = a.run(ctx, ops) })
 	}
 	wg.Wait()
