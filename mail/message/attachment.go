@@ -91,8 +91,25 @@ func (d *deriver) moveOut(n *Node, contentType string, related, listed bool) {
 	if a.TransferEncoding == "base64" {
 		d.noteBase64(lastLine(n.tail(1000))) // all of it would cost more than the rest of the analysis
 	}
+	d.detect(n)
 	if isTNEF(n, contentType) {
 		d.listTNEF(n)
+	}
+}
+
+// detect looks at the first bytes of the attachment just listed.
+func (d *deriver) detect(n *Node) {
+	const most = 2 << 10
+	a := &d.m.Attachments[len(d.m.Attachments)-1]
+	if typ := n.ContentType().Type; typ == "message" || typ == "multipart" {
+		return
+	}
+	found := guessType(decodeBytes(n.start(most), a.TransferEncoding))
+	if contradicts(a.ContentType, found) {
+		a.Detected = found
+	}
+	if isDisguised(a.Filename, a.ContentType, found) {
+		d.defects.add(defectDisguised)
 	}
 }
 

@@ -44,6 +44,7 @@ const (
 	defectEncodedPart   Defect = "encoded-multipart"
 	defectText          Defect = "text-too-long"
 	defectFilename      Defect = "filename-dangerous"
+	defectDisguised     Defect = "attachment-disguised"
 	defectDirection     Defect = "direction-override"
 	defectNameIsAddress Defect = "from-name-address"
 	defectTNEF          Defect = "tnef-bad"
@@ -57,7 +58,7 @@ func KnownDefects() []Defect {
 		defectSameBoundary, defectNoClose, defectAfterClose, defectLineEnds, defectBareCR, defectNUL, defectNoDate, defectBadDate,
 		defectNoFrom, defectManyFrom, defectRawHeader, defectDirt, defectRepeated, defectEncodedWord, defectContentType,
 		defectManyTypes, defectEncoding, defectCharset, defectNoCharset, defectBase64, defectBase64Cut, defectQP, defectAddresses,
-		defectParams, defectEncodedPart, defectText, defectFilename, defectDirection, defectNameIsAddress, defectTNEF, defectUuencode,
+		defectParams, defectEncodedPart, defectText, defectFilename, defectDisguised, defectDirection, defectNameIsAddress, defectTNEF, defectUuencode,
 	}
 }
 

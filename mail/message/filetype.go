@@ -105,3 +105,72 @@ func canonicalType(kind string) string {
 	}
 	return kind
 }
+
+// contradicts reports content that is of another kind than the part says, as
+// far as that matters to a reader: families that share a container agree.
+func contradicts(declared, found string) bool {
+	if found == declared || found == "application/octet-stream" || found == "text/plain" {
+		return false
+	}
+	switch declared {
+	case "application/octet-stream", "application/binary", "application/x-download", "application/force-download", "application/unknown":
+		return true
+	}
+	for _, f := range families {
+		if f.found == found {
+			for _, part := range f.declared {
+				if strings.Contains(declared, part) {
+					return false
+				}
+			}
+		}
+	}
+	typ, _, _ := strings.Cut(declared, "/")
+	foundType, _, _ := strings.Cut(found, "/")
+	// Within images, sounds and films the browser looks for itself; text has many names.
+	return typ != foundType || typ == "application" && found != "application/zip"
+}
+
+// families are containers, and what may be in them.
+var families = []struct {
+	found    string
+	declared []string
+}{
+	{"application/zip", []string{"zip", "opendocument", "openxml", "epub", "java-archive", "android", "kmz", "iwork", "x-pages", "x-numbers"}},
+	{"application/vnd.openxmlformats-officedocument", []string{"openxml", "zip", "ms-"}},
+	{"application/x-ole-storage", []string{"msword", "ms-", "outlook", "msi", "visio"}},
+	{"text/xml", []string{"xml", "gpx", "svg"}},
+	{"text/html", []string{"html", "xml", "php", "text/"}},
+	{"text/calendar", []string{"ics", "calendar", "text/"}},
+	{"application/pgp-encrypted", []string{"pgp", "octet"}},
+	{"application/pgp-signature", []string{"pgp"}},
+	{"application/pgp-keys", []string{"pgp"}},
+	{"application/x-gzip", []string{"gzip", "tar", "tgz", "x-compressed"}},
+	{"application/ogg", []string{"ogg"}},
+	{"video/mp4", []string{"mp4", "m4a", "quicktime", "heic", "audio/"}},
+	{"application/rtf", []string{"rtf", "msword"}},
+	{"application/vnd.microsoft.portable-executable", []string{"exe", "msdownload", "dosexec", "msdos"}},
+}
+
+// isProgram reports content that runs when it is opened.
+func isProgram(kind string) bool {
+	switch kind {
+	case "application/vnd.microsoft.portable-executable", "application/x-elf", "application/x-ms-shortcut", "application/vnd.ms-htmlhelp":
+		return true
+	}
+	return false
+}
+
+// isDisguised reports a program whose name does not say so, or a page that is
+// called a picture.
+func isDisguised(name, declared, found string) bool {
+	if isProgram(found) {
+		ext := lowerASCII(name[strings.LastIndexByte(name, '.')+1:])
+		switch ext {
+		case "exe", "dll", "scr", "com", "sys", "ocx", "cpl", "msi", "efi", "so", "bin", "elf", "out", "run", "lnk", "chm", "o", "ko":
+			return false
+		}
+		return true
+	}
+	return found == "text/html" && strings.HasPrefix(declared, "image/")
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,56 @@ type goldenMessage struct {
 	Envelope, BodyStructure  any
 	Tree                     *goldenNode
 	Blobs                    []goldenBlob
+	Extract                  goldenExtract
+}
+
+// goldenExtract is what readers see besides the text.
+type goldenExtract struct {
+	Language, Own, Signature, Quote string            `json:",omitempty"`
+	List                            *List             `json:",omitempty"`
+	AuthResults                     []AuthResults     `json:",omitempty"`
+	Report                          *StatusReport     `json:",omitempty"`
+	Calendar                        *Calendar         `json:",omitempty"`
+	ReceiptTo                       []Address         `json:",omitempty"`
+	AutoSubmitted                   bool              `json:",omitempty"`
+	Inside                          map[string]string `json:",omitempty"`
+}
+
+func extractOf(t *testing.T, m *Message) goldenExtract {
+	t.Helper()
+	report, err := ReadStatusReport(m.Root, m.Opener())
+	if err != nil {
+		t.Fatal(err)
+	}
+	calendar, err := ReadCalendar(m.Root, m.Opener())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := goldenExtract{
+		Language: Language(m.Text), List: m.Root.List(), AuthResults: m.Root.AuthResults(), Report: report, Calendar: calendar,
+		ReceiptTo: m.Root.ReceiptTo(), AutoSubmitted: m.Root.AutoSubmitted(),
+	}
+	if r := SplitReply(m.Text); r.Quote != "" || r.Signature != "" {
+		e.Own, e.Signature, e.Quote = r.Own, r.Signature, r.Attribution+"|"+r.Quote
+	}
+	for _, a := range m.Attachments {
+		if !a.Inside {
+			continue
+		}
+		r, err := OpenInside(m.Root, m.Opener(), a.ID)
+		if err != nil {
+			t.Fatalf("%s: %v", a.ID, err)
+		}
+		data, err := io.ReadAll(r)
+		if err != nil || int64(len(data)) != a.Size {
+			t.Fatalf("%s: %d bytes of %d, %v", a.ID, len(data), a.Size, err)
+		}
+		if e.Inside == nil {
+			e.Inside = make(map[string]string)
+		}
+		e.Inside[a.ID] = string(data)
+	}
+	return e
 }
 
 type goldenNode struct {
@@ -136,22 +187,24 @@ func TestGolden(t *testing.T) {
 			enc := json.NewEncoder(&out)
 			enc.SetEscapeHTML(false)
 			enc.SetIndent("", " ")
-			if err := enc.Encode(goldenOf(m)); err != nil {
+			golden := goldenOf(m)
+			golden.Extract = extractOf(t, m)
+			if err := enc.Encode(golden); err != nil {
 				t.Fatal(err)
 			}
-			golden := strings.TrimSuffix(file, ".eml") + ".golden.json"
+			goldenFile := strings.TrimSuffix(file, ".eml") + ".golden.json"
 			if *update {
-				if err := os.WriteFile(golden, out.Bytes(), 0o600); err != nil {
+				if err := os.WriteFile(goldenFile, out.Bytes(), 0o600); err != nil {
 					t.Fatal(err)
 				}
 				return
 			}
-			want, err := os.ReadFile(golden)
+			want, err := os.ReadFile(goldenFile)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(string(want), out.String()); diff != "" {
-				t.Errorf("differs from %s (-want +got):\n%s", golden, diff)
+				t.Errorf("differs from %s (-want +got):\n%s", goldenFile, diff)
 			}
 		})
 	}

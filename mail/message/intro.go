@@ -7,15 +7,18 @@ import (
 )
 
 const (
-	introSource = 2 << 10
-	introLength = 128
+	introSource = 4 << 10
+	introLength = 250
 )
 
-// makeIntro makes the preview of a text: from its first 2 KiB, without links
-// in brackets, quoted lines and ruling lines; at most 128 characters, cut at
-// a space and marked with an ellipsis.
+// makeIntro makes the preview of a text: from its first 4 KiB, without links
+// in brackets, quoted lines, ruling lines and the message that is answered; at
+// most 250 characters, cut at a space and marked with an ellipsis.
 func makeIntro(text string) string {
 	text = cutUTF8(text, introSource)
+	if own := SplitReply(text).Own; own != "" {
+		text = own
+	}
 	var kept []string
 	count := 0
 	for line := range strings.SplitSeq(text, "\n") {

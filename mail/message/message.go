@@ -56,7 +56,7 @@ type Message struct {
 	// HTML has one entry per part. Links cid:x to a stored part read
 	// attachment:ATTnnnnn.
 	HTML []string
-	// Intro is the preview, at most 128 characters.
+	// Intro is the preview, at most 250 characters.
 	Intro string
 
 	Attachments []Attachment
@@ -151,6 +151,9 @@ type Attachment struct {
 	// Filename is decoded and safe to show: no path, no control characters.
 	Filename    string
 	ContentType string
+	// Detected is the type that the content shows when ContentType is too
+	// general or wrong, else "".
+	Detected string
 	// Disposition is lower case; "" when the part has none.
 	Disposition      string
 	TransferEncoding string

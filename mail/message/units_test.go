@@ -53,11 +53,12 @@ func TestThreadRefs(t *testing.T) {
 
 func TestIntro(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("слово ", 60)
+	long := strings.Repeat("слово ", 80)
 	for in, want := range map[string]string{
 		"Hello\n> quoted\n-----\n*****\nworld": "Hello world", "see [https://x.example/a] here": "see here", "[text](http://x) ok [tag]": "text ok [tag]",
-		long: strings.TrimSpace(strings.Repeat("слово ", 21)) + "…", strings.Repeat("あ", 200): strings.Repeat("あ", 127) + "…",
-		strings.Repeat("e\u0301", 100): strings.Repeat("e\u0301", 63) + "…", strings.Repeat("🇩🇪", 100): strings.Repeat("🇩🇪", 63) + "…",
+		long: strings.TrimSpace(strings.Repeat("слово ", 41)) + "…", strings.Repeat("あ", 300): strings.Repeat("あ", 249) + "…",
+		strings.Repeat("e\u0301", 200): strings.Repeat("e\u0301", 124) + "…", strings.Repeat("🇩🇪", 200): strings.Repeat("🇩🇪", 124) + "…",
+		"Yes.\n\nOn Mon, 2 Mar 2026, Bob <b@example.org> wrote:\n> no": "Yes.", "> only\n> quoted": "",
 	} {
 		if got := makeIntro(in); got != want {
 			t.Errorf("%q:\n%q, want\n%q", in, got, want)
