@@ -103,6 +103,9 @@ type Attachment struct {
 	ID          string
 	Filename    string
 	ContentType string
+	// Detected is the type that the content shows where ContentType is too
+	// general or wrong, else empty.
+	Detected string
 	// Disposition is attachment, inline or empty.
 	Disposition      string
 	TransferEncoding string

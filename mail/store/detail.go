@@ -28,6 +28,8 @@ type detailRecord struct {
 	Eider        struct {
 		Patch []byte       `bson:"patch"`
 		Draft *draftRecord `bson:"draft"`
+
+		Defects []message.Defect `bson:"defects"`
 	} `bson:"eider"`
 	tree   *message.Node
 	hashes map[string][]byte
@@ -71,7 +73,7 @@ func (s *Store) Message(ctx context.Context, user, mailbox mail.ID, uid mail.UID
 	if err != nil {
 		return Detail{}, err
 	}
-	return d.detail(), nil
+	return s.detail(ctx, d), nil
 }
 
 // MessageByID reads a message by its id, wherever it is now.
@@ -80,7 +82,7 @@ func (s *Store) MessageByID(ctx context.Context, user, id mail.ID) (Detail, erro
 	if err != nil {
 		return Detail{}, err
 	}
-	return d.detail(), nil
+	return s.detail(ctx, d), nil
 }
 
 // DraftByKey finds the newest saving of a draft. CodeNoMessage.
@@ -101,7 +103,14 @@ func (s *Store) DraftByKey(ctx context.Context, user mail.ID, draftKey string) (
 	if err != nil {
 		return Detail{}, err
 	}
-	return d.detail(), nil
+	return s.detail(ctx, d), nil
+}
+
+// detail is the message with a way to its stored parts, which lasts as long as ctx.
+func (s *Store) detail(ctx context.Context, d *detailRecord) Detail {
+	out := d.detail()
+	out.Open = s.opener(ctx, d)
+	return out
 }
 
 func (d *detailRecord) detail() Detail {
@@ -120,6 +129,7 @@ func (d *detailRecord) detail() Detail {
 	if d.Exp {
 		out.Expires = time.UnixMilli(rawNumber(d.RDate)).UTC()
 	}
+	out.Defects = d.Eider.Defects
 	ct := d.tree.ContentType()
 	// RFC 3156 4, RFC 8551 3.3: what only the reader's key opens.
 	out.Encrypted = ct.FullType() == "multipart/encrypted" ||

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/eidermail/eider/mail/message"
@@ -42,5 +43,31 @@ func TestFilesInsideParts(t *testing.T) {
 				t.Errorf("%s has %s", name, id)
 			}
 		}
+	}
+}
+
+// What is wrong with a message, and what an attachment really is, is kept.
+func TestDefectsAreKept(t *testing.T) {
+	ctx, s := context.Background(), storetest.Open(t)
+	u := newUser(t, s, "ann")
+	raw, err := os.ReadFile("../message/testdata/type-says-text-is-exe.eml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := message.Parse(raw)
+	got := appendTo(t, s, u.ID, inbox(t, s, u.ID).ID, m)
+	d := must(s.Message(ctx, u.ID, got.Mailbox, got.UID))(t)
+	if !slices.Equal(d.Defects, m.Defects) || len(d.Defects) == 0 {
+		t.Errorf("defects %q, want %q", d.Defects, m.Defects)
+	}
+	if found := d.Attachments[0].Detected; found != "application/vnd.microsoft.portable-executable" {
+		t.Errorf("detected %q", found)
+	}
+	r, err := d.Open("ATT00001", 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := readAll(t, r); text == "" {
+		t.Error("an opened part is empty")
 	}
 }

@@ -160,6 +160,9 @@ func attachmentFields(m *message.Message, contentHashes map[string]string) bson.
 			bson.E{Key: "sizeKb", Value: a.SizeKb},
 			bson.E{Key: "size", Value: number(a.Size)},
 		)
+		if a.Detected != "" {
+			e = append(e, bson.E{Key: "detected", Value: a.Detected})
+		}
 		if h := contentHashes[a.ID]; h != "" {
 			e = append(e, bson.E{Key: "fileContentHash", Value: h})
 		}
@@ -233,6 +236,13 @@ func ownFields(a *Append) bson.D {
 	var d bson.D
 	if len(a.Message.Patch) > 0 {
 		d = append(d, bson.E{Key: "patch", Value: bson.Binary{Data: a.Message.Patch}})
+	}
+	if len(a.Message.Defects) > 0 {
+		codes := make(bson.A, len(a.Message.Defects))
+		for i, code := range a.Message.Defects {
+			codes[i] = string(code)
+		}
+		d = append(d, bson.E{Key: "defects", Value: codes})
 	}
 	if a.Draft != nil {
 		d = append(d, bson.E{Key: "draft", Value: draftRecord{Key: a.Draft.Key, Revision: a.Draft.Revision, Data: a.Draft.Data}})

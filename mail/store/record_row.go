@@ -68,13 +68,14 @@ type attachmentRecord struct {
 	Related          bool          `bson:"related"`
 	SizeKb           float64       `bson:"sizeKb"`
 	Size             int64         `bson:"size"`
+	Detected         string        `bson:"detected"`
 }
 
 func (a *attachmentRecord) attachment() mail.Attachment {
 	return mail.Attachment{
 		ID: a.ID, Filename: rawString(a.Filename), ContentType: a.ContentType, Disposition: rawString(a.Disposition),
 		TransferEncoding: rawString(a.TransferEncoding), ContentID: rawString(a.CID), Related: a.Related,
-		Size: a.Size, DecodedSize: int64(a.SizeKb * 1024),
+		Size: a.Size, Detected: a.Detected, DecodedSize: int64(a.SizeKb * 1024),
 	}
 }
 

@@ -213,6 +213,10 @@ type Detail struct {
 	Expires        time.Time
 	ForwardTargets []Target
 	Encrypted      bool
+	// Defects say what is wrong with the message (docs/defects.md).
+	Defects []message.Defect
+	// Open opens the bodies that lie in attachment storage, encoded.
+	Open message.Opener
 }
 
 // AttachmentContent is an opened attachment. Close it.

@@ -111,6 +111,8 @@ type detailJSON struct {
 	Outbound    []outboundJSON   `json:"outbound,omitempty"`
 	Targets     []targetJSON     `json:"forwardTargets,omitempty"`
 	Results     map[string]any   `json:"verificationResults,omitempty"`
+	// Defects are ours: codes of docs/defects.md.
+	Defects []message.Defect `json:"defects,omitempty"`
 }
 
 type envelopeJSON struct {
@@ -124,8 +126,8 @@ type rcptJSON struct {
 }
 
 type listJSON struct {
-	ID          addressJSON   `json:"id"`
-	Unsubscribe []addressJSON `json:"unsubscribe"`
+	ID          *addressJSON  `json:"id,omitempty"`
+	Unsubscribe []addressJSON `json:"unsubscribe,omitempty"`
 }
 
 type targetJSON struct {
@@ -217,7 +219,7 @@ func detailOf(d *store.Detail) detailJSON {
 		Expires: stampOrNil(d.Expires), Seen: row.Seen, Deleted: row.Deleted, Flagged: row.Flagged, Draft: row.Draft,
 		Answered: row.Answered, Forwarded: row.Forwarded, HTML: d.HTML, Text: d.Text,
 		Attachments: row.AttachmentsList, References: row.References, ContentType: row.ContentType,
-		Encrypted: row.Encrypted || d.Encrypted, MetaData: jsonObject(d.Meta.Custom), List: listOf(d),
+		Encrypted: row.Encrypted || d.Encrypted, MetaData: jsonObject(d.Meta.Custom), List: listOf(d), Defects: d.Defects,
 	}
 	for _, to := range d.Meta.To {
 		out.Envelope.Rcpt = append(out.Envelope.Rcpt, rcptJSON{Value: to, Formatted: formatted(to)})
@@ -260,29 +262,19 @@ func verificationOf(v *store.Verification) map[string]any {
 
 // listOf reads List-Id and List-Unsubscribe.
 func listOf(d *store.Detail) *listJSON {
-	var id, unsubscribe string
-	for _, f := range d.Header {
-		switch strings.ToLower(f.Key) {
-		case "list-id":
-			id = f.Value
-		case "list-unsubscribe":
-			unsubscribe = f.Value
-		}
-	}
-	if id == "" && unsubscribe == "" {
+	if d.Root == nil {
 		return nil
 	}
-	out := &listJSON{Unsubscribe: []addressJSON{}}
-	name, in, ok := strings.Cut(id, "<")
-	if !ok {
-		name, in = "", id
+	l := d.Root.List()
+	if l == nil {
+		return nil
 	}
-	in = strings.TrimSuffix(strings.TrimSpace(in), ">")
-	out.ID = addressJSON{Name: strings.Trim(strings.TrimSpace(name), `"`), Address: &in}
-	for part := range strings.SplitSeq(unsubscribe, ",") {
-		if part = strings.Trim(strings.TrimSpace(part), "<>"); part != "" {
-			out.Unsubscribe = append(out.Unsubscribe, addressJSON{Address: &part})
-		}
+	out := &listJSON{}
+	if l.ID.Name != "" || l.ID.Address != "" {
+		out.ID = &addressJSON{Name: l.ID.Name, Address: &l.ID.Address}
+	}
+	for i := range l.Unsubscribe {
+		out.Unsubscribe = append(out.Unsubscribe, addressJSON{Name: l.Unsubscribe[i].Name, Address: &l.Unsubscribe[i].Address})
 	}
 	return out
 }
