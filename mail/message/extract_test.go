@@ -79,9 +79,14 @@ func TestGuessType(t *testing.T) {
 		declared, found string
 		want            bool
 	}{
-		{"application/octet-stream", "application/pdf", true}, {"image/png", "image/jpeg", false}, {"image/png", "text/html", true},
-		{"application/vnd.openxmlformats-officedocument.wordprocessingml.document", "application/zip", false}, {"application/msword", "application/x-ole-storage", false},
-		{"application/pdf", "application/zip", false}, {"text/csv", "text/plain", false}, {"application/pdf", "application/vnd.microsoft.portable-executable", true},
+		{"application/octet-stream", "application/pdf", true},
+		{"image/png", "image/jpeg", false},
+		{"image/png", "text/html", true},
+		{"application/vnd.openxmlformats-officedocument.wordprocessingml.document", "application/zip", false},
+		{"application/msword", "application/x-ole-storage", false},
+		{"application/pdf", "application/zip", false},
+		{"text/csv", "text/plain", false},
+		{"application/pdf", "application/vnd.microsoft.portable-executable", true},
 	} {
 		if got := contradicts(c.declared, c.found); got != c.want {
 			t.Errorf("%s for %s: %v", c.found, c.declared, got)

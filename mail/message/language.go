@@ -87,9 +87,22 @@ func (c *scriptCounts) language(text string) string {
 		name  string
 		count int
 	}{
-		{"latin", c.latin}, {"cyrillic", c.cyrillic}, {"arabic", c.arabic}, {"han", eastern}, {"ko", 2 * c.hangul}, {"el", c.greek}, {"he", c.hebrew},
-		{"th", c.thai}, {"hi", c.devanagari}, {"bn", c.bengali}, {"ta", c.tamil}, {"ka", c.georgian}, {"hy", c.armenian}, {"am", c.ethiopic},
-		{"km", c.khmer}, {"my", c.burmese},
+		{"latin", c.latin},
+		{"cyrillic", c.cyrillic},
+		{"arabic", c.arabic},
+		{"han", eastern},
+		{"ko", 2 * c.hangul},
+		{"el", c.greek},
+		{"he", c.hebrew},
+		{"th", c.thai},
+		{"hi", c.devanagari},
+		{"bn", c.bengali},
+		{"ta", c.tamil},
+		{"ka", c.georgian},
+		{"hy", c.armenian},
+		{"am", c.ethiopic},
+		{"km", c.khmer},
+		{"my", c.burmese},
 	} {
 		if s.count > n {
 			best, n = s.name, s.count

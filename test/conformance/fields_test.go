@@ -42,6 +42,7 @@ func ours(t *testing.T, m *message.Message) map[string]any {
 		"envelope": m.Root.Envelope(), "bodystructure": m.Root.BodyStructure(), "headers": headers, "subject": m.Subject, "hdate": date,
 		"thread": map[string]any{"refs": orEmpty(m.ThreadRefs), "threadSubject": m.ThreadSubject},
 		"tree":   tree(m.Root), "text": m.Text, "html": orEmpty(m.HTML), "attachments": attachments, "nodes": nodes, "intro": m.Intro,
+		"list": list(m.Root.List()),
 	}
 	// Through JSON, so that both sides have its types.
 	text, err := json.Marshal(bytesMarked(v))
@@ -53,6 +54,23 @@ func ours(t *testing.T, m *message.Message) map[string]any {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// list is a mailing list's header as WildDuck's API gives it.
+func list(l *message.List) any {
+	if l == nil {
+		return nil
+	}
+	entry := func(a message.Address) any { return map[string]any{"name": a.Name, "address": a.Address} }
+	var id any
+	if l.ID.Name != "" || l.ID.Address != "" {
+		id = entry(l.ID)
+	}
+	unsubscribe := make([]any, len(l.Unsubscribe))
+	for i, u := range l.Unsubscribe {
+		unsubscribe[i] = entry(u)
+	}
+	return map[string]any{"id": id, "unsubscribe": unsubscribe}
 }
 
 func orEmpty(list []string) []string {
@@ -177,7 +195,6 @@ func fieldsOf(m map[string]any) map[string]string {
 	out := make(map[string]string)
 	for key, v := range m {
 		switch key {
-		case "list":
 		case "tree":
 			treeFields(out, "root", v)
 		case "intro":

@@ -71,9 +71,12 @@ async function threadRefs(handler, subject, mimeTree) {
     return { refs, threadSubject };
 }
 
+// As the API makes it for a message.
 function list(header) {
-    const last = value => [].concat(value || []).pop() || '';
-    return { id: parseListId(header['list-id']) || null, unsubscribe: parseListUnsubscribe(last(header['list-unsubscribe'])) || null };
+    if (!header['list-id'] && !header['list-unsubscribe']) {
+        return null;
+    }
+    return { id: parseListId(header['list-id']) || null, unsubscribe: parseListUnsubscribe(header['list-unsubscribe']) };
 }
 
 async function parse(file) {
