@@ -63,8 +63,9 @@ bench: ## figures: pages, deliveries, weight, memory
 crash: ## kill -9 during deliveries, 200 rounds
 	EIDER_TEST_CRASH_ROUNDS=200 go test -count=1 -timeout 60m ./test/crash
 
-conformance: ## golden messages compared with WildDuck's own parser; skips where npm is away
+conformance: ## second opinions: WildDuck's parser on messages, mingo on the document engine; skips where npm is away
 	test/conformance/wildduck
+	test/conformance/mingo/run
 
 fuzz: ## a minute for each fuzz target, as many at a time as there are processors
 	test/fuzz 60s
