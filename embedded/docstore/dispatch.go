@@ -93,6 +93,9 @@ func (e *Engine) dispatch(m *wire.Message) (bson.Raw, error) {
 		return nil, err
 	}
 	q.out = m.Out
+	if !cmd.retry {
+		q.gone = m.Gone // a write is done to its end
+	}
 	return cmd.run(q)
 }
 
@@ -163,7 +166,7 @@ func (q *request) finish() error {
 		}
 	}
 	if ms := q.int("maxTimeMS", 0); ms > 0 {
-		q.deadline = time.Now().Add(time.Duration(min(ms, 1<<31)) * time.Millisecond)
+		q.deadline = q.e.now().Add(time.Duration(min(ms, 1<<31)) * time.Millisecond)
 	}
 	for _, check := range []func() error{q.apiVersion, q.session, q.readPreference, q.readConcern, q.writeConcern} {
 		if err := check(); err != nil {

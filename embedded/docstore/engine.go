@@ -174,6 +174,10 @@ func (e *Engine) serve(nc net.Conn) {
 		delete(e.conns, nc)
 		e.mu.Unlock()
 	}()
+	gone := func() bool { return false }
+	if p, ok := nc.(interface{ Gone() bool }); ok {
+		gone = p.Gone
+	}
 	for {
 		m, err := wire.Read(nc)
 		if err != nil {
@@ -182,7 +186,7 @@ func (e *Engine) serve(nc net.Conn) {
 			}
 			return
 		}
-		m.Out = takeBuffer()
+		m.Out, m.Gone = takeBuffer(), gone
 		body := e.answer(m)
 		if !m.MoreToCome {
 			err = e.send(nc, m, body)

@@ -144,13 +144,13 @@ func TestGridFS(t *testing.T) {
 
 func TestIncrementsAreAtomic(t *testing.T) {
 	ctx := t.Context()
-	c := fresh(t).Collection("counters")
+	c := soon(fresh(t), "counters")
 	must(c.InsertOne(ctx, bson.D{{Key: "_id", Value: 1}, {Key: "n", Value: 0}}))(t)
 	var wg sync.WaitGroup
 	var seen sync.Map
 	for range 16 {
 		wg.Go(func() {
-			for range 25 {
+			for range 1000 {
 				var d struct{ N int }
 				err := c.FindOneAndUpdate(ctx, bson.D{{Key: "_id", Value: 1}}, bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: 1}}}}, options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&d)
 				if err != nil {
@@ -165,8 +165,8 @@ func TestIncrementsAreAtomic(t *testing.T) {
 	}
 	wg.Wait()
 	var d struct{ N int }
-	if err := c.FindOne(ctx, bson.D{}).Decode(&d); err != nil || d.N != 400 {
-		t.Fatalf("%d of 400, %v", d.N, err)
+	if err := c.FindOne(ctx, bson.D{}).Decode(&d); err != nil || d.N != 16_000 {
+		t.Fatalf("%d of 16000, %v", d.N, err)
 	}
 }
 

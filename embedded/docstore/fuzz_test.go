@@ -2,6 +2,8 @@ package docstore_test
 
 import (
 	"context"
+	"encoding/binary"
+	"io"
 	"path/filepath"
 	"testing"
 
@@ -11,6 +13,43 @@ import (
 	"github.com/eidermail/eider/embedded/docstore/value"
 	"github.com/eidermail/eider/embedded/docstore/value/goldentest"
 )
+
+// FuzzConnection sends any bytes to a connection: it is answered or closed, and the
+// engine goes on.
+func FuzzConnection(f *testing.F) {
+	e, err := docstore.Open(context.Background(), docstore.Options{Path: filepath.Join(f.TempDir(), "store.db")})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = e.Close() })
+	message := func(op byte, body []byte) []byte {
+		b := []byte{0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, op, 7, 0, 0}
+		binary.LittleEndian.PutUint32(b, uint32(len(b)+len(body)))
+		return append(b, body...)
+	}
+	ping := append([]byte{0, 0, 0, 0, 0}, goldentest.Doc(`{"ping":1,"$db":"d"}`)...)
+	f.Add(message(0xdd, ping))
+	f.Add(append(message(0xdd, ping), message(0xdd, ping)...))
+	f.Add(message(0xd4, append([]byte("\x00\x00\x00\x00admin.$cmd\x00\x00\x00\x00\x00\xff\xff\xff\xff"), goldentest.Doc(`{"isMaster":1}`)...)))
+	f.Add([]byte{0xff, 0x6b, 0xdc, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0xdd, 7, 0, 0}) // 48 MB to come, and nothing comes
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := e.DialContext(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan int64)
+		go func() {
+			n, _ := io.Copy(io.Discard, c)
+			read <- n
+		}()
+		_, _ = c.Write(b)
+		_ = c.Close()
+		<-read
+		if out := bson.Raw(e.Answer(goldentest.Doc(`{"ping":1,"$db":"d"}`))); out.Validate() != nil {
+			t.Fatalf("a ping afterwards: %v", out)
+		}
+	})
+}
 
 // FuzzCommand runs any well formed document as a command: it may be refused, but
 // it may not fail inside, and what comes back has to be well formed.

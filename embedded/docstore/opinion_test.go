@@ -1,10 +1,10 @@
 package docstore_test
 
 import (
-	"fmt"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -48,7 +48,7 @@ type random struct {
 
 func (r *random) pick(n int) int {
 	r.n++
-	return rapid.IntRange(0, n-1).Draw(r.t, fmt.Sprint(r.n))
+	return rapid.IntRange(0, n-1).Draw(r.t, strconv.Itoa(r.n))
 }
 
 func one[T any](r *random, list ...T) T { return list[r.pick(len(list))] }

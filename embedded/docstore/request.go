@@ -34,10 +34,11 @@ type request struct {
 	first    bson.RawValue // the command's own value, mostly the collection
 	fields   map[string]bson.RawValue
 	seqs     map[string][]bson.Raw
-	deadline time.Time // of maxTimeMS; zero for none
-	durable  bool      // by the write concern
-	lsid     bson.Raw  // the session's id; nil for none
-	txn      *int64    // the number of a retryable write
+	deadline time.Time   // of maxTimeMS; zero for none
+	gone     func() bool // nobody waits for the answer any more; nil: not known
+	durable  bool        // by the write concern
+	lsid     bson.Raw    // the session's id; nil for none
+	txn      *int64      // the number of a retryable write
 	rowsSeen int
 	out      *wire.Buffer // for the reply of a read; nil: make one
 }
@@ -111,14 +112,17 @@ func checkedNamespace(db, name string) (namespace, error) {
 	return namespace{db, name}, nil
 }
 
-// alive is an error once the time of maxTimeMS has run out or the store closes.
+// alive is an error once the time of maxTimeMS has run out, the client has gone or the store closes.
 // Scans call it for every row; it looks at the clock now and then.
 func (q *request) alive() error {
 	q.rowsSeen++
 	if q.rowsSeen%128 != 0 {
 		return nil
 	}
-	if !q.deadline.IsZero() && time.Now().After(q.deadline) {
+	if q.gone != nil && q.gone() {
+		return refuse(279, "ClientDisconnect", "operation was interrupted because the client has gone")
+	}
+	if !q.deadline.IsZero() && q.e.now().After(q.deadline) {
 		return refuse(50, "MaxTimeMSExpired", "operation exceeded time limit")
 	}
 	select {

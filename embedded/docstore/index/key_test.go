@@ -3,6 +3,7 @@ package index_test
 import (
 	"bytes"
 	"math"
+	"slices"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -271,6 +272,16 @@ func TestExtract(t *testing.T) {
 	}
 }
 
+// keyOf is the key of a field with a document, which is one entry.
+func keyOf(t *testing.T, v bson.RawValue, descending bool) []byte {
+	t.Helper()
+	keys, err := index.Extract(value.OfFields([]value.Field{{Key: "v", RawValue: v}}), []index.Field{index.NewField("v", descending)})
+	if err != nil || len(keys.Entries) != 1 {
+		t.Fatalf("%d keys of %v, %v", len(keys.Entries), v, err)
+	}
+	return keys.Entries[0].Key
+}
+
 func FuzzKeyOrder(f *testing.F) {
 	doc := func(v any) []byte {
 		b, err := bson.Marshal(bson.D{{Key: "v", Value: v}})
@@ -291,6 +302,16 @@ func FuzzKeyOrder(f *testing.F) {
 		want := value.Compare(va, vb)
 		if got := bytes.Compare(index.Append(nil, va), index.Append(nil, vb)); got != sign(want) {
 			t.Fatalf("%v <> %v: key order %d, value order %d", va, vb, got, want)
+		}
+		ka, kb := keyOf(t, va, true), keyOf(t, vb, true)
+		if got := bytes.Compare(ka, kb); got != -sign(want) {
+			t.Fatalf("%v <> %v: descending key order %d, value order %d", va, vb, got, want)
+		}
+		// A second field decides only between equals, in its own direction.
+		ab, ba := append(slices.Clip(ka), keyOf(t, vb, false)...), append(slices.Clip(kb), keyOf(t, va, false)...)
+		second := -sign(want)
+		if got := bytes.Compare(ab, ba); got != second {
+			t.Fatalf("%v <> %v: order of two fields %d, want %d", va, vb, got, second)
 		}
 	})
 }

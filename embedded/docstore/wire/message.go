@@ -43,12 +43,13 @@ type Sequence struct {
 // Message is one request.
 type Message struct {
 	ID         int32
-	Body       bson.Raw   // well formed throughout
-	Sequences  []Sequence // likewise
-	MoreToCome bool       // the client does not want an answer
-	Query      bool       // came as OP_QUERY and is answered with OP_REPLY
-	Collection string     // of OP_QUERY
-	Out        *Buffer    // where a large reply is best made; nil: anywhere
+	Body       bson.Raw    // well formed throughout
+	Sequences  []Sequence  // likewise
+	MoreToCome bool        // the client does not want an answer
+	Query      bool        // came as OP_QUERY and is answered with OP_REPLY
+	Collection string      // of OP_QUERY
+	Gone       func() bool // tells that the peer has closed and nobody waits; nil: not known
+	Out        *Buffer     // where a large reply is best made; nil: anywhere
 }
 
 // ReplyHead is how many bytes precede the document of an OP_MSG reply.
@@ -74,11 +75,29 @@ func Read(r io.Reader) (*Message, error) {
 	if n < headerSize || n > MaxMessage {
 		return nil, fmt.Errorf("%w: length %d", ErrMessage, n)
 	}
-	body := make([]byte, n-headerSize)
-	if _, err := io.ReadFull(r, body); err != nil {
+	body, err := readBody(r, int(n-headerSize))
+	if err != nil {
 		return nil, fmt.Errorf("reading a message: %w", err)
 	}
 	return Parse(head[:], body)
+}
+
+// trusted is how many bytes are taken on the word of a header.
+const trusted = 1 << 20
+
+// readBody reads n bytes. It takes memory as they come, so that a header alone
+// does not cost what it promises.
+func readBody(r io.Reader, n int) ([]byte, error) {
+	body := make([]byte, min(n, trusted))
+	for have := 0; ; {
+		if _, err := io.ReadFull(r, body[have:]); err != nil {
+			return nil, err
+		}
+		if have = len(body); have == n {
+			return body, nil
+		}
+		body = append(body, make([]byte, min(have, n-have))...)
+	}
 }
 
 // Parse takes a message apart. The result refers to body.

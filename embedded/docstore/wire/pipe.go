@@ -202,6 +202,13 @@ func (e *end) Close() error {
 	return nil
 }
 
+// Gone tells if the peer has closed its end.
+func (e *end) Gone() bool {
+	e.out.mu.Lock()
+	defer e.out.mu.Unlock()
+	return e.out.readClosed
+}
+
 func (e *end) LocalAddr() net.Addr  { return addr{} }
 func (e *end) RemoteAddr() net.Addr { return addr{} }
 
