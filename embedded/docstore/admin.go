@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
@@ -131,6 +132,9 @@ func runKillCursors(q *request) (bson.Raw, error) {
 func (t *tx) ensure(ns namespace, options bson.Raw) (*collection, error) {
 	if coll := t.cat.colls[ns]; coll != nil {
 		return coll, nil
+	}
+	if strings.HasPrefix(ns.name, "system.") {
+		return nil, refuse(73, "InvalidNamespace", "Invalid system namespace: "+ns.String())
 	}
 	if options == nil {
 		options = bson.Raw{5, 0, 0, 0, 0}

@@ -1,6 +1,7 @@
 package docstore
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -133,6 +134,7 @@ func (s *listSource) next(_ *request, b *batch) (done bool, err error) {
 type cursor struct {
 	id   int64
 	ns   namespace
+	lsid bson.Raw // the session that opened it; nil for none
 	src  source
 	used time.Time
 	busy bool
@@ -153,7 +155,7 @@ func (cs *cursors) clear() {
 }
 
 // add keeps a source for later batches.
-func (cs *cursors) add(ns namespace, src source, now time.Time) (int64, error) {
+func (cs *cursors) add(ns namespace, lsid bson.Raw, src source, now time.Time) (int64, error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if len(cs.open) >= maxCursors {
@@ -162,14 +164,14 @@ func (cs *cursors) add(ns namespace, src source, now time.Time) (int64, error) {
 	for {
 		id := rand.Int64() //nolint:gosec // only the process's own driver sees it
 		if _, taken := cs.open[id]; !taken && id > 0 {
-			cs.open[id] = &cursor{id: id, ns: ns, src: src, used: now}
+			cs.open[id] = &cursor{id: id, ns: ns, lsid: lsid, src: src, used: now}
 			return id, nil
 		}
 	}
 }
 
 // take gives a cursor to one getMore.
-func (cs *cursors) take(id int64, ns namespace) (*cursor, error) {
+func (cs *cursors) take(id int64, ns namespace, lsid bson.Raw) (*cursor, error) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	c := cs.open[id]
@@ -179,11 +181,28 @@ func (cs *cursors) take(id int64, ns namespace) (*cursor, error) {
 	if c.ns != ns {
 		return nil, refuse(13, "Unauthorized", "Requested getMore on namespace '"+ns.String()+"', but cursor belongs to a different namespace "+c.ns.String())
 	}
+	if err := c.sameSession(lsid); err != nil {
+		return nil, err
+	}
 	if c.busy {
 		return nil, refuse(12051, "CursorInUse", "cursor id "+itoa(int(id))+" is already in use")
 	}
 	c.busy = true
 	return c, nil
+}
+
+// sameSession: a cursor is read in the session that opened it.
+func (c *cursor) sameSession(lsid bson.Raw) error {
+	switch {
+	case bytes.Equal(c.lsid, lsid):
+		return nil
+	case c.lsid == nil:
+		return value.Errorf(50736, "Cannot run getMore on cursor %d, which was not created in a session, in session %s", c.id, lsid)
+	case lsid == nil:
+		return value.Errorf(50737, "Cannot run getMore on cursor %d, which was created in session %s, without an lsid", c.id, c.lsid)
+	default:
+		return value.Errorf(50738, "Cannot run getMore on cursor %d, which was created in session %s, in session %s", c.id, c.lsid, lsid)
+	}
 }
 
 // give takes it back, or ends it.
@@ -230,7 +249,7 @@ func (q *request) cursorReply(ns namespace, src source, batchSize int64, single 
 	}
 	var id int64
 	if !done && !single {
-		if id, err = q.e.cursors.add(ns, src, q.e.now()); err != nil {
+		if id, err = q.e.cursors.add(ns, bytes.Clone(q.lsid), src, q.e.now()); err != nil {
 			return nil, err
 		}
 	}
@@ -252,7 +271,7 @@ func runGetMore(q *request) (bson.Raw, error) {
 		return nil, value.BadValue("cannot set maxTimeMS on getMore command for a non-awaitData cursor")
 	}
 	ns := namespace{q.db, q.str("collection")}
-	c, err := q.e.cursors.take(q.first.Int64(), ns)
+	c, err := q.e.cursors.take(q.first.Int64(), ns, q.lsid)
 	if err != nil {
 		return nil, err
 	}

@@ -350,6 +350,7 @@ func (c *droppingConn) Read(b []byte) (int, error) {
 // TestKilledConnections: what is acknowledged is there, whatever happens to
 // connections, and nothing is there twice.
 func TestKilledConnections(t *testing.T) {
+	t.Parallel() // it mostly waits for connections
 	ctx := t.Context()
 	e, err := docstore.Open(ctx, docstore.Options{Path: filepath.Join(t.TempDir(), "store.db")})
 	if err != nil {

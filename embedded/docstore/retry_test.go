@@ -3,9 +3,11 @@ package docstore_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -248,5 +250,28 @@ func TestDriverRetries(t *testing.T) {
 	}
 	if n := must(c.CountDocuments(ctx, bson.D{{Key: "x", Value: 2}}))(t); n != 1 {
 		t.Errorf("%d documents left, want 1", n)
+	}
+}
+
+// TestCursorOfASession: a cursor is read on in the session that opened it.
+func TestCursorOfASession(t *testing.T) {
+	e, _ := open(t, filepath.Join(t.TempDir(), "store.db"))
+	ask(t, e, `{"insert":"c","documents":[{},{},{}],"$db":"d"}`)
+	other := strings.Replace(session, "AAEC", "AAED", 1)
+	for _, c := range []struct {
+		opened, read string
+		code         int32
+	}{
+		{session, session, 0},
+		{`"$db":"d"`, `"$db":"d"`, 0},
+		{`"$db":"d"`, session, 50736},
+		{session, `"$db":"d"`, 50737},
+		{session, other, 50738},
+	} {
+		id := ask(t, e, `{"find":"c","batchSize":1,`+c.opened+`}`).Lookup("cursor", "id").Int64()
+		got := ask(t, e, fmt.Sprintf(`{"getMore":{"$numberLong":"%d"},"collection":"c",%s}`, id, c.read))
+		if code, _ := got.Lookup("code").Int32OK(); code != c.code {
+			t.Errorf("opened with %s, read with %s: code %d, want %d", c.opened, c.read, code, c.code)
+		}
 	}
 }
