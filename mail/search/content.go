@@ -15,8 +15,9 @@ type Content struct {
 	Texts [numFields]string
 	// Headers are the root's fields: names lower case, values decoded.
 	Headers []message.HeaderField
-	// Encrypted: only its reader's key opens it, so it has no body here.
-	Encrypted bool
+	// Attached: it has attachments. Encrypted: only its reader's key opens it, so
+	// it has no body here.
+	Attached, Encrypted bool
 }
 
 // Item is a whole message for Match.
@@ -31,7 +32,6 @@ type Item struct {
 	// Internal is the internal date, Sent the Date header.
 	Internal, Sent time.Time
 	Size           int64
-	Attached       bool
 }
 
 // Set puts the text of one field.
@@ -121,8 +121,6 @@ func (it *Item) state(q Query) Tri {
 		return Truth((q.From.IsZero() || !at.Before(q.From)) && (q.To.IsZero() || at.Before(q.To)))
 	case Size:
 		return Truth(it.Size >= q.Min && (q.Max == 0 || it.Size <= q.Max))
-	case Attached:
-		return Truth(it.Attached)
 	case In:
 		return Truth(q.holds(it))
 	case UIDs:
@@ -166,10 +164,12 @@ type Texts struct {
 	done  [2]Fields
 }
 
-// Match tells whether the content meets a Text, Header or Encrypted condition;
-// others it does not know, and says false.
+// Match tells whether the content meets a Text, Header, Attached or Encrypted
+// condition; others it does not know, and says false.
 func (t *Texts) Match(q Query) bool {
 	switch q := q.(type) {
+	case Attached:
+		return t.Attached
 	case Encrypted:
 		return t.Encrypted
 	case Header:

@@ -12,7 +12,8 @@ import (
 )
 
 func sample() *Item {
-	it := &Item{Internal: day(5), Sent: day(4), Size: 1000, Attached: true, Flags: []mail.Flag{mail.FlagSeen, "Work"}, UID: 7, ModSeq: 9, Path: "Work/2026"}
+	it := &Item{Internal: day(5), Sent: day(4), Size: 1000, Flags: []mail.Flag{mail.FlagSeen, "Work"}, UID: 7, ModSeq: 9, Path: "Work/2026"}
+	it.Attached = true
 	it.Set(InFrom, "Ann Smith <ann.smith@mail.example.org>")
 	it.Set(InTo, "Боб <bob@example.com>")
 	it.Set(InSubject, "Re: Quarterly report – final")
@@ -122,7 +123,7 @@ func TestMatchSubstrings(t *testing.T) {
 
 // found answers a lookup from a content's terms, as an index does.
 func found(terms []string, l Lookup) bool {
-	cut := slices.Contains(terms, CutTerm)
+	cut := slices.Contains(terms, MakeTerm(stateCut, placeState))
 	for _, want := range l.All {
 		if !slices.ContainsFunc(terms, func(term string) bool {
 			token, place := SplitTerm([]byte(term))

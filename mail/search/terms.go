@@ -20,6 +20,7 @@ const (
 
 // The terms of placeState.
 const (
+	stateAttached  = "attached"
 	stateCut       = "cut"
 	stateEncrypted = "encrypted"
 )
@@ -65,18 +66,21 @@ func (a *Analyser) Terms(c *Content) []string {
 	for i := range c.Headers {
 		a.header(&c.Headers[i])
 	}
-	if a.tokens.Cut || len(a.seen) >= MaxTerms {
-		a.seen[stateCut+string(placeMark)+string(placeState)] = struct{}{}
-	}
-	if c.Encrypted {
-		a.seen[stateEncrypted+string(placeMark)+string(placeState)] = struct{}{}
-	}
+	a.state(stateCut, a.tokens.Cut || len(a.seen) >= MaxTerms)
+	a.state(stateAttached, c.Attached)
+	a.state(stateEncrypted, c.Encrypted)
 	out := make([]string, 0, len(a.seen))
 	for t := range a.seen {
 		out = append(out, t)
 	}
 	slices.Sort(out)
 	return out
+}
+
+func (a *Analyser) state(name string, on bool) {
+	if on {
+		a.seen[MakeTerm(name, placeState)] = struct{}{}
+	}
 }
 
 func (a *Analyser) text(s string, place byte) {
@@ -146,8 +150,15 @@ type Lookup struct {
 	OrCut bool
 }
 
-// CutTerm marks messages with words longer than tokens are.
-const CutTerm = stateCut + string(placeMark) + string(placeState)
+// What an index needs to know of the form of terms.
+const (
+	// TermMark stands behind the token of a term, AfterMark is the next character.
+	TermMark  = string(placeMark)
+	AfterMark = string(placeMark + 1)
+	// CutToken marks, in StatePlaces, messages with words longer than tokens are.
+	CutToken    = stateCut
+	StatePlaces = string(placeState)
+)
 
 // MakeTerm writes a term.
 func MakeTerm(token string, place byte) string { return token + string([]byte{placeMark, place}) }
@@ -160,8 +171,8 @@ func SplitTerm(term []byte) (token []byte, place byte) {
 	return term[:len(term)-2], term[len(term)-1]
 }
 
-// LookupOf gives what to look up for a condition; false for one that is not on
-// texts.
+// LookupOf gives what to look up for a condition; false for one that the content
+// does not decide.
 func LookupOf(q Query) (Lookup, bool) {
 	switch q := q.(type) {
 	case Text:
@@ -175,9 +186,15 @@ func LookupOf(q Query) (Lookup, bool) {
 	case Header:
 		return lookupHeader(q), true
 	case Encrypted:
-		return Lookup{Places: string(rune(placeState)), All: []Term{{Token: stateEncrypted}}, Exact: true}, true
+		return lookupState(stateEncrypted), true
+	case Attached:
+		return lookupState(stateAttached), true
 	}
 	return Lookup{}, false
+}
+
+func lookupState(name string) Lookup {
+	return Lookup{Places: string(rune(placeState)), All: []Term{{Token: name}}, Exact: true}
 }
 
 func lookupHeader(q Header) Lookup {

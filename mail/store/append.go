@@ -18,8 +18,8 @@ import (
 // durable. Errors: CodeTooBig, CodeNoUser, CodeNoMailbox, CodeOverQuota with
 // CheckQuota.
 //
-// Order: quota and thread, attachments and their references, UID and
-// mod-sequence, message, journal. The message's insert decides. A crash before it
+// Order: quota and thread, attachments and their references with the words for
+// search beside them, UID and mod-sequence, message, journal. The message's insert decides. A crash before it
 // leaves references and quota too high and a UID unused, never too low.
 func (s *Store) Append(ctx context.Context, a Append) (Appended, error) {
 	if err := checkAppend(&a); err != nil {
@@ -145,6 +145,13 @@ func (s *Store) giveQuota(ctx context.Context, user mail.ID, size int64) {
 }
 
 func (s *Store) appendTo(ctx context.Context, a *Append, n *newMessage, box *mailboxRecord) (Appended, error) {
+	at := s.now()
+	if n.id = mail.NewIDAt(at); n.idate.IsZero() {
+		n.idate = at
+	}
+	n.root = n.id
+	n.terms = s.startTerms(ctx, n, a.Message)
+	defer n.terms.done.Wait()
 	blobs := a.Message.Blobs()
 	first, err := s.keepBlobs(ctx, blobs, n.magic)
 	if err != nil {
@@ -160,6 +167,8 @@ func (s *Store) appendTo(ctx context.Context, a *Append, n *newMessage, box *mai
 		undo, cancel := after(ctx)
 		defer cancel()
 		s.releaseBlobs(undo, blobHashes(blobs), n.magic)
+		n.terms.done.Wait()
+		s.dropTerms(undo, n.user, n.root)
 	}
 	return out, err
 }
@@ -176,11 +185,7 @@ func (s *Store) insertMessage(ctx context.Context, a *Append, n *newMessage, box
 	}
 	n.uid, n.modseq = got.uid, got.modseq
 	n.now = s.now()
-	if n.idate.IsZero() {
-		n.idate = n.now
-	}
-	n.id = mail.NewIDAt(n.now)
-	n.root = n.id
+	n.indexed = n.terms.wait(ctx, s.log, n.root) && !s.deferTerms
 	// A client that goes away now must not leave it open whether the message
 	// is stored.
 	decide, cancel := after(ctx)
@@ -203,6 +208,9 @@ func (s *Store) insertMessage(ctx context.Context, a *Append, n *newMessage, box
 func (s *Store) appended(ctx context.Context, a *Append, n *newMessage, got *allocation) {
 	rest, cancel := after(ctx)
 	defer cancel()
+	if n.indexed {
+		s.worker.delivered(n.user)
+	}
 	unseen := !mail.HasFlag(n.flags, mail.FlagSeen)
 	s.adjust(rest, n.mailbox, 1, count(unseen))
 	var people sync.WaitGroup

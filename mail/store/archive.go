@@ -181,5 +181,6 @@ func (s *Store) purge(ctx context.Context, raw bson.Raw, now time.Time) error {
 	rest, cancel := after(ctx)
 	defer cancel()
 	s.releaseBlobs(rest, treeHashes(raw.Lookup("mimeTree", "attachmentMap")), int(rawNumber(raw.Lookup("magic"))))
+	s.forgetTerms(rest, rawID(raw.Lookup("user")), []mail.ID{rawID(raw.Lookup("root"))})
 	return nil
 }

@@ -304,6 +304,9 @@ func (s *Store) deleteOwned(ctx context.Context, id mail.ID) error {
 	if err := s.deletePeople(ctx, id); err != nil {
 		return err
 	}
+	if err := s.DropTerms(ctx, id); err != nil {
+		return err
+	}
 	if err := s.expireOwned(ctx, id); err != nil {
 		return err
 	}

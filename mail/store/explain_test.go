@@ -13,6 +13,7 @@ import (
 
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/message"
+	"github.com/eidermail/eider/mail/search"
 	"github.com/eidermail/eider/mail/store"
 	"github.com/eidermail/eider/mail/store/storetest"
 )
@@ -145,7 +146,7 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 	ctx := context.Background()
 	seen := &shapes{seen: map[string]shape{}}
 	env := storetest.New(t)
-	s := env.Open(func(o *store.Options) { o.Monitor = storetest.Watch(seen.see) })
+	s := env.Open(func(o *store.Options) { o.Monitor, o.FreshTerms = storetest.Watch(seen.see), 2 })
 	everyOperation(t, s)
 	if len(seen.seen) < 40 {
 		t.Errorf("only %d shapes seen", len(seen.seen))
@@ -237,6 +238,7 @@ func everyOperation(t *testing.T, s *store.Store) {
 	must(s.DraftByKey(ctx, u.ID, "k"))(t)
 	must(s.Append(ctx, store.Append{User: u.ID, Path: "C", Message: message.Parse([]byte("\r\n")), CheckQuota: true}))(t)
 	must(s.KnownPeople(ctx, u.ID, "a", 5))(t)
+	everySearch(t, s, u.ID, box)
 	must(s.KnownPeople(ctx, u.ID, "", 5))(t)
 
 	id := must(s.QueuePut(ctx, store.QueueMessage{From: "a@b", To: []string{"c@d"}, Raw: []byte("A: b\r\n\r\nx"), User: u.ID}))(t)
@@ -260,4 +262,45 @@ func everyOperation(t *testing.T, s *store.Store) {
 	must(s.Repair(ctx, u.ID))(t)
 	must(s.Recover(ctx))(t)
 	check(s.DeleteMailbox(ctx, u.ID, a.ID))
+}
+
+// everySearch asks each source of a search, on both sides of a page, of new
+// messages and of segments.
+func everySearch(t *testing.T, s *store.Store, user, box mail.ID) {
+	t.Helper()
+	ctx := context.Background()
+	text := search.Text{In: search.InAll, Value: "text", Mode: search.Words}
+	for range 2 {
+		for _, q := range []search.Query{
+			search.And{},
+			search.Searchable{},
+			search.Not{Query: search.Flag{Flag: mail.FlagSeen}},
+			search.Flag{Flag: mail.FlagFlagged},
+			search.Attached{},
+			search.Thread{ID: mail.NewID()},
+			search.In{Mailbox: box},
+			search.Size{Min: 1},
+			text,
+			search.And{text, search.In{Mailbox: box}},
+			search.And{text, search.Not{Query: search.Flag{Flag: mail.FlagSeen}}},
+			search.And{text, search.Flag{Flag: mail.FlagFlagged}},
+			search.And{text, search.Thread{ID: mail.NewID()}},
+			search.Text{In: search.InAll, Value: "see file", Mode: search.Words},
+			search.Text{In: search.InAll, Value: "ex", Mode: search.Substring},
+			search.Text{In: search.InAll, Value: "te", Mode: search.Prefix},
+			search.Date{From: time.Now().Add(-time.Hour)},
+			search.And{text, search.Date{To: time.Now()}},
+		} {
+			first := must(s.Search(ctx, store.Search{User: user, Query: q, Limit: 1, Count: true}))(t)
+			for _, k := range []*store.SearchKey{first.Older, {Date: time.Now(), Root: mail.NewID(), ID: mail.NewID()}} {
+				must(s.Search(ctx, store.Search{User: user, Query: q, Limit: 1, Before: k}))(t)
+				must(s.Search(ctx, store.Search{User: user, Query: q, Limit: 1, After: k}))(t)
+			}
+		}
+		must(s.IndexTerms(ctx, user))(t)
+	}
+	must(s.TermsSize(ctx, user))(t)
+	if err := s.DropTerms(ctx, user); err != nil {
+		t.Error(err)
+	}
 }

@@ -86,11 +86,14 @@ func (s *Store) expungeBatch(ctx context.Context, sel Selection, uids []mail.UID
 // removed is a message that this actor deleted.
 type removed struct {
 	state stateRecord
+	root  mail.ID
+	// archived: it can come back, so search keeps its words.
+	archived bool
 }
 
 // removeProjection is what removal without an archive reads.
 var removeProjection = append(slices.Clone(stateProjection),
-	bson.E{Key: "magic", Value: 1}, bson.E{Key: "draft", Value: 1}, bson.E{Key: "copied", Value: 1},
+	bson.E{Key: "root", Value: 1}, bson.E{Key: "magic", Value: 1}, bson.E{Key: "draft", Value: 1}, bson.E{Key: "copied", Value: 1},
 	bson.E{Key: "mimeTree.attachmentMap", Value: 1})
 
 // remove deletes one message. It gives nil when somebody else did, or moved it.
@@ -120,7 +123,7 @@ func (s *Store) remove(ctx context.Context, mailbox mail.ID, uid mail.UID, o Exp
 			return nil, err
 		}
 		if done {
-			return &removed{state: doc.stateRecord}, nil
+			return &removed{state: doc.stateRecord, root: rawID(raw.Lookup("root")), archived: doc.archives(o)}, nil
 		}
 	}
 	return nil, &mail.Error{Code: mail.CodeConflict, Op: op}
@@ -137,10 +140,8 @@ func (s *Store) remove(ctx context.Context, mailbox mail.ID, uid mail.UID, o Exp
 // Who deleted it puts the document in its place, or removes any.
 func (s *Store) removeDoc(ctx context.Context, mailbox mail.ID, doc *copyRecord, o ExpungeOptions) (bool, error) {
 	const op = "expunge message"
-	draft, _ := doc.raw.Lookup("draft").BooleanOK()
-	copied, _ := doc.raw.Lookup("copied").BooleanOK()
 	var archive *archiving
-	if o.Archive && (!draft || o.drafts) && !copied {
+	if doc.archives(o) {
 		archive = s.newArchiving(doc)
 		if err := archive.insert(ctx); err != nil {
 			return false, err
@@ -169,6 +170,13 @@ func (s *Store) removeDoc(ctx context.Context, mailbox mail.ID, doc *copyRecord,
 	}
 	s.releaseBlobs(rest, doc.hashes, doc.magic)
 	return true, nil
+}
+
+// archives tells whether a message is kept in the archive when it is deleted.
+func (d *copyRecord) archives(o ExpungeOptions) bool {
+	draft, _ := d.raw.Lookup("draft").BooleanOK()
+	copied, _ := d.raw.Lookup("copied").BooleanOK()
+	return o.Archive && (!draft || o.drafts) && !copied
 }
 
 // archiving is one actor's attempt to archive one message.
@@ -230,7 +238,11 @@ func (s *Store) expunged(ctx context.Context, sel Selection, gone []*removed, go
 	entries := make([]entry, len(gone))
 	uids := make([]mail.UID, len(gone))
 	size, unseen := int64(0), 0
+	var roots []mail.ID
 	for i, r := range gone {
+		if !r.archived {
+			roots = append(roots, r.root)
+		}
 		isUnseen := !mail.HasFlag(flagsOf(r.state.Flags), mail.FlagSeen)
 		size += r.state.Size
 		unseen += count(isUnseen)
@@ -243,5 +255,6 @@ func (s *Store) expunged(ctx context.Context, sel Selection, gone []*removed, go
 	s.giveQuota(ctx, sel.User, size)
 	s.adjust(ctx, sel.Mailbox, -len(gone), -unseen)
 	s.recordAfter(ctx, sel.User, entries...)
+	s.forgetTerms(ctx, sel.User, roots)
 	return uids
 }

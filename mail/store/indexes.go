@@ -53,6 +53,10 @@ var (
 	indexSnapshot = key("mailbox", 1, "uid", 1, "modseq", 1, stateFieldName, 1, "idate", 1, "size", 1, "thread", 1)
 	indexUID      = indexSnapshot
 	indexUnseen   = key("mailbox", 1, "unseen", 1)
+	// indexRoot finds the messages that the term index names.
+	indexRoot  = key("user", 1, "root", 1, "mailbox", 1)
+	indexTerms = key("user", 1, "k", 1)
+	indexGone  = key("gone", 1)
 )
 
 // Pages of a filtered list have indexes of their own, which hold only the rows
@@ -82,8 +86,13 @@ func (s *Store) schemaIndexes() []collectionIndexes {
 		{s.archived, []index{
 			{name: "user_messages", keys: key("user", 1, "_id", 1)},
 			{name: "user_messages_desc", keys: key("user", 1, "_id", -1), idle: true},
+			{name: "eider_root", keys: indexRoot},
 			{name: "user_messages_archived", keys: key("user", 1, "archived", 1)},
 			{name: "retention_time", keys: key("exp", 1, "rdate", 1), partial: key("exp", true)},
+		}},
+		{s.terms, []index{
+			{name: "user_k", keys: indexTerms},
+			{name: "gone", keys: indexGone, sparse: true},
 		}},
 		{s.journal, []index{
 			{name: "mailbox_modseq", keys: key("mailbox", 1, "modseq", 1)},
@@ -205,6 +214,7 @@ func messageIndexes() []index {
 	return []index{
 		{name: "mailbox_uid_shard", keys: key("_id", 1, "mailbox", 1, "uid", 1), idle: true},
 		{name: "user_messages_by_thread", keys: key("user", 1, "thread", 1), idle: true},
+		{name: "eider_root", keys: indexRoot},
 		{name: "mailbox_uid", keys: key("mailbox", 1, "uid", 1, "_id", 1), idle: true},
 		{name: "mailbox_uid_reverse", keys: key("mailbox", 1, "uid", -1, "_id", -1), idle: true},
 		{name: "mailbox_modseq_uid", keys: key("mailbox", 1, "modseq", 1, "uid", 1), idle: true},

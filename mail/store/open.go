@@ -47,6 +47,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.hub == nil {
 		s.hub = notify.New(o.Signal, s.log)
 	}
+	if s.freshBatch = o.FreshTerms; s.freshBatch <= 0 {
+		s.freshBatch = freshBatch
+	}
+	s.deferTerms = o.DeferTerms
 	err = s.connect(o)
 	if err == nil {
 		err = s.start(ctx)
@@ -166,6 +170,7 @@ func (s *Store) name(o Options, d databases) {
 	s.hints = main.Collection("messages", soon)
 	s.archived, s.threads = main.Collection("archived"), main.Collection("threads", soon)
 	s.journal, s.settings = main.Collection("journal", soon), main.Collection("settings")
+	s.terms = main.Collection("eider_terms", ordered)
 	s.addressRegister = main.Collection("addressregister", soon)
 	s.attachmentFiles = grid.Collection("attachments.files", ordered)
 	s.attachmentChunks = grid.Collection("attachments.chunks", ordered)
@@ -184,7 +189,11 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.ensureIndexes(ctx); err != nil {
 		return err
 	}
-	return s.fillDomains(ctx)
+	if err := s.fillDomains(ctx); err != nil {
+		return err
+	}
+	s.startWorker(ctx)
+	return nil
 }
 
 // Ping reports whether all databases answer.
@@ -208,6 +217,9 @@ func Reach(ctx context.Context, uri string) error {
 
 // Close ends the connections. Operations under way get an error.
 func (s *Store) Close(ctx context.Context) error {
+	if s.worker != nil {
+		s.worker.close()
+	}
 	var errs []error
 	for _, c := range s.clients {
 		errs = append(errs, c.Disconnect(ctx))

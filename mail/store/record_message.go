@@ -34,6 +34,9 @@ type newMessage struct {
 	hashes                          map[string][32]byte
 	contentHashes                   map[string]string
 	now                             time.Time
+	// terms is the writing of the words for search; indexed: it is done.
+	terms   *termsUnderWay
+	indexed bool
 }
 
 // messageDoc writes a document of messages (schema 3.2).
@@ -72,7 +75,7 @@ func messageDoc(n *newMessage, a *Append) bson.D {
 	if n.junk {
 		d = append(d, bson.E{Key: "junk", Value: true})
 	}
-	if own := ownFields(a); len(own) > 0 {
+	if own := ownFields(n, a); len(own) > 0 {
 		d = append(d, bson.E{Key: "eider", Value: own})
 	}
 	return append(d,
@@ -232,8 +235,11 @@ func outcomeFields(a *Append) bson.D {
 }
 
 // ownFields is the field eider, which WildDuck ignores.
-func ownFields(a *Append) bson.D {
+func ownFields(n *newMessage, a *Append) bson.D {
 	var d bson.D
+	if n.indexed {
+		d = append(d, termMark)
+	}
 	if len(a.Message.Patch) > 0 {
 		d = append(d, bson.E{Key: "patch", Value: bson.Binary{Data: a.Message.Patch}})
 	}

@@ -72,6 +72,12 @@ type Options struct {
 	SnapshotBytes int
 	// Now is the clock, nil for time.Now.
 	Now func() time.Time
+	// DeferTerms leaves new messages out of the term index until a search or
+	// IndexTerms takes them in, as it does with those of others.
+	DeferTerms bool
+	// FreshTerms is how many new messages of an account the term index gathers
+	// before it merges them, 0 for 64. For tests.
+	FreshTerms int
 	// Monitor sees each command that goes to the database. For tests.
 	Monitor *event.CommandMonitor
 }
@@ -135,4 +141,9 @@ type Store struct {
 	embedded                                         bool
 	attachmentFiles, attachmentChunks                *mongo.Collection
 	queue, queueFiles, queueChunks, sessions, tokens *mongo.Collection
+	// terms is the index of words (docs/search.md), which worker keeps in shape.
+	terms      *mongo.Collection
+	worker     *termsWorker
+	freshBatch int
+	deferTerms bool
 }

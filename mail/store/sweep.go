@@ -136,7 +136,7 @@ func (s *Store) abandon(ctx context.Context, user, mailbox mail.ID) error {
 	return fail("leave messages to the sweep", err)
 }
 
-var purgeProjection = key("magic", 1, "mimeTree.attachmentMap", 1)
+var purgeProjection = key("user", 1, "root", 1, "magic", 1, "mimeTree.attachmentMap", 1)
 
 func (s *Store) sweepArchived(ctx context.Context) (int, error) {
 	total, now := 0, s.now()
