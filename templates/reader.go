@@ -53,6 +53,8 @@ type Message struct {
 	Attachments []Attachment
 	// Notes are short warnings above the text, such as a message too big to show.
 	Notes []string
+	// Insight is what the message says besides its text.
+	Insight Insight
 }
 
 // Person is a decoded address.

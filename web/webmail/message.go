@@ -221,7 +221,7 @@ func (p *pages) messageView(c echo.Context, o *opened, page templates.Page, own 
 		To: people(d.To), Cc: people(d.Cc), Bcc: people(d.Bcc), ReplyTo: people(d.ReplyTo),
 		Date: d.Date, Received: d.InternalDate, Size: d.Size, Intro: d.Intro,
 		Href: here, Draft: d.Has(mail.FlagDraft), Text: d.Text,
-		Attachments: attachmentTiles(d),
+		Attachments: attachmentTiles(d), Insight: p.insightOf(c, d),
 	}
 	if m.Date.IsZero() {
 		m.Date = d.InternalDate
@@ -291,8 +291,12 @@ func attachmentTiles(d *store.Detail) []templates.Attachment {
 		if a.Related && len(d.HTML) > 0 && strings.HasPrefix(a.ContentType, "image/") {
 			continue
 		}
+		kind := a.ContentType
+		if a.Detected != "" {
+			kind = a.Detected // what it is counts, not what it is called
+		}
 		out = append(out, templates.Attachment{
-			Name: a.Filename, Type: a.ContentType, Size: a.DecodedSize,
+			Name: a.Filename, Type: kind, Size: a.DecodedSize,
 			Href: templates.AttachmentURL(d.Mailbox.String(), uint32(d.UID), a.ID),
 		})
 	}
