@@ -76,6 +76,11 @@ func FuzzCommand(f *testing.F) {
 		`{"dropIndexes":"c","index":["x"],"$db":"d"}`,
 		`{"listCollections":1,"filter":{"name":"c"},"cursor":{},"$db":"d"}`,
 		`{"hello":1,"$db":"admin"}`,
+		`{"update":"c","updates":[{"q":{"_id":1},"u":{"$inc":{"n":1}},"upsert":true}],"txnNumber":{"$numberLong":"1"},` + session + `}`,
+		`{"findAndModify":"c","remove":true,"txnNumber":{"$numberLong":"2"},` + session + `}`,
+		`{"endSessions":[{"id":{"$binary":{"base64":"AAECAwQFBgcICQoLDA0ODw==","subType":"04"}}}],"$db":"d"}`,
+		`{"find":"c","readConcern":{"level":"majority"},"$readPreference":{"mode":"nearest"},"apiVersion":"1","maxTimeMS":5,"$db":"d"}`,
+		`{"insert":"c","documents":[{}],"writeConcern":{"w":"majority","j":true,"wtimeout":1},"$db":"d"}`,
 	} {
 		f.Add([]byte(goldentest.Doc(s)))
 	}
