@@ -19,6 +19,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -41,6 +42,8 @@ type Options struct {
 	// SetName is the replica set that hello names. With one, drivers send their
 	// writes with transaction numbers and retry them. Empty: a standalone server.
 	SetName string
+
+	fsync func(*os.File) error // tests: instead of (*os.File).Sync
 }
 
 // Engine is an open store. It is a dialer for the driver.
@@ -54,6 +57,8 @@ type Engine struct {
 	writer  *writer
 	readers chan *conn // free connections; a nil one is yet to be opened
 	cursors cursors
+	faults  faults
+	fsync   func(*os.File) error
 	started time.Time
 
 	closing chan struct{}
@@ -69,10 +74,10 @@ type Engine struct {
 }
 
 // Open opens or makes the store. Errors are sentences for people; see ErrInUse,
-// ErrForeign and ErrNewer.
+// ErrForeign, ErrNewer and ErrDamaged.
 func Open(_ context.Context, o Options) (*Engine, error) {
 	e := &Engine{
-		path: o.Path, log: o.Log, now: o.Now, setName: o.SetName,
+		path: o.Path, log: o.Log, now: o.Now, setName: o.SetName, fsync: o.fsync,
 		closing: make(chan struct{}), conns: map[net.Conn]struct{}{},
 	}
 	if e.log == nil {
@@ -80,6 +85,9 @@ func Open(_ context.Context, o Options) (*Engine, error) {
 	}
 	if e.now == nil {
 		e.now = time.Now
+	}
+	if e.fsync == nil {
+		e.fsync = (*os.File).Sync
 	}
 	e.started = e.now()
 	e.cursors.init()
@@ -96,7 +104,7 @@ func Open(_ context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		_ = c.close()
 		_ = e.lock.close()
-		return nil, err
+		return nil, damaged(o.Path, err)
 	}
 	gone, err := leftOver(c)
 	if err != nil {

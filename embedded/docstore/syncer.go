@@ -1,9 +1,11 @@
 package docstore
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,7 +20,9 @@ const syncDelay = 100 * time.Millisecond
 // durable write makes all earlier ones durable too.
 type syncer struct {
 	path    string
-	log     *os.File // opened at the first use: SQLite makes it at the first transaction
+	log     *os.File             // opened at the first use: SQLite makes it at the first transaction
+	fsync   func(*os.File) error // (*os.File).Sync, but for tests
+	broken  atomic.Bool          // see flush
 	mu      sync.Mutex
 	waiting []*job
 	dirty   bool
@@ -27,8 +31,8 @@ type syncer struct {
 	stopped chan struct{}
 }
 
-func newSyncer(path string) *syncer {
-	s := &syncer{path: path + "-wal", wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
+func newSyncer(path string, fsync func(*os.File) error) *syncer {
+	s := &syncer{path: path + "-wal", fsync: fsync, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{})}
 	go s.run()
 	return s
 }
@@ -86,6 +90,12 @@ func (s *syncer) run() {
 }
 
 // flush syncs the log when there is something in it, and answers who waited.
+//
+// After a failed fsync the system may have forgotten what it could not write, and
+// a second fsync that succeeds says nothing about it: the log may have a hole, and
+// whatever is written behind it would be lost with a power cut. So nothing is
+// durable any more until the writer has brought everything that is in the log into
+// the store's file, see repair.
 func (s *syncer) flush() {
 	s.mu.Lock()
 	jobs, dirty := s.waiting, s.dirty
@@ -94,13 +104,35 @@ func (s *syncer) flush() {
 	if !dirty {
 		return
 	}
-	err := s.sync()
+	err := errBroken
+	if !s.broken.Load() {
+		if err = s.sync(); err != nil {
+			s.broken.Store(true)
+		}
+	}
 	for _, j := range jobs {
 		if err != nil {
 			j.err = storageError(err)
 		}
 		close(j.done)
 	}
+}
+
+var errBroken = errors.New("the log could not be written to the disk")
+
+// repair makes the store durable again after a failed fsync: a checkpoint syncs
+// the log, writes all of it into the store's file, syncs that, and empties the
+// log. Only the writer calls it, between transactions.
+func (s *syncer) repair(c *conn) error {
+	row, err := c.one("PRAGMA wal_checkpoint(TRUNCATE)")
+	if err != nil {
+		return err
+	}
+	if len(row) == 0 || integer(row[0]) != 0 {
+		return errBroken // a reader is in the way; the next command tries again
+	}
+	s.broken.Store(false)
+	return nil
 }
 
 func (s *syncer) sync() error {
@@ -111,7 +143,7 @@ func (s *syncer) sync() error {
 		}
 		s.log = f
 	}
-	if err := s.log.Sync(); err != nil {
+	if err := s.fsync(s.log); err != nil {
 		return fmt.Errorf("sync the log: %w", err)
 	}
 	return nil

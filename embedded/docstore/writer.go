@@ -1,12 +1,10 @@
 package docstore
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"github.com/eidermail/eider/embedded/docstore/lite"
 	"github.com/eidermail/eider/embedded/docstore/value"
@@ -50,7 +48,7 @@ type tx struct {
 
 func newWriter(e *Engine, c *conn, cat *catalog) *writer {
 	return &writer{
-		c: c, e: e, cat: cat, sync: newSyncer(e.path),
+		c: c, e: e, cat: cat, sync: newSyncer(e.path, e.fsync),
 		jobs: make(chan *job, 4*groupLimit), stop: make(chan struct{}), stopped: make(chan struct{}),
 		deltas: map[*stats]delta{},
 	}
@@ -98,7 +96,7 @@ func (w *writer) run() {
 // group runs a job and those that wait behind it, and commits.
 func (w *writer) group(first *job) {
 	before := w.cat
-	err := w.c.exec("BEGIN IMMEDIATE")
+	err := w.begin()
 	jobs := make([]*job, 0, 8)
 	if err == nil {
 		for j := first; j != nil && err == nil; j = w.nextJob(len(jobs)) {
@@ -115,7 +113,7 @@ func (w *writer) group(first *job) {
 		_ = w.c.exec("ROLLBACK")
 		w.cat = before
 		w.e.catalog.Store(before)
-		w.e.log.LogAttrs(context.Background(), slog.LevelError, "store_write_failed", slog.String("error", err.Error()), slog.Int("commands", len(jobs)))
+		w.e.faults.failed(w.e.log, err)
 	} else {
 		for s, d := range w.deltas {
 			s.count.Add(d.count)
@@ -127,6 +125,9 @@ func (w *writer) group(first *job) {
 	}
 	clear(w.deltas)
 	if err == nil {
+		if slices.ContainsFunc(jobs, func(j *job) bool { return j.err == nil }) {
+			w.e.faults.worked(w.e.log)
+		}
 		w.sync.committed(jobs)
 		return
 	}
@@ -134,6 +135,16 @@ func (w *writer) group(first *job) {
 		j.err = storageError(err)
 		close(j.done)
 	}
+}
+
+// begin opens the transaction, once the log can be relied on.
+func (w *writer) begin() error {
+	if w.sync.broken.Load() {
+		if err := w.sync.repair(w.c); err != nil {
+			return err
+		}
+	}
+	return w.c.exec("BEGIN IMMEDIATE")
 }
 
 func (w *writer) nextJob(have int) *job {
@@ -181,11 +192,14 @@ func (w *writer) one(j *job) error {
 		return w.c.exec("RELEASE job")
 	}
 	w.cat = cat
-	if lite.Is(j.err) {
-		j.err = storageError(j.err)
+	cause := j.err
+	if lite.Is(cause) {
+		w.e.faults.failed(w.e.log, cause)
+		j.err = storageError(cause)
 	}
 	if err := w.c.exec("ROLLBACK TO job"); err != nil {
-		return err
+		// SQLite gives the whole transaction up when the disk is full or fails.
+		return errors.Join(cause, err)
 	}
 	return w.c.exec("RELEASE job")
 }
@@ -198,18 +212,6 @@ func (w *writer) protect(t *tx, run func(*tx) error) (err error) {
 		}
 	}()
 	return run(t)
-}
-
-// storageError words a failure of SQLite as MongoDB would.
-func storageError(err error) error {
-	var ve *value.Error
-	if errors.As(err, &ve) {
-		return err
-	}
-	if lite.Is(err, lite.Full) {
-		return &value.Error{Code: 14031, Name: "OutOfDiskSpace", Message: "the disk is full"}
-	}
-	return &value.Error{Code: value.CodeInternal, Name: "InternalError", Message: fmt.Sprintf("the store failed: %v", err)}
 }
 
 // count notes that documents came or went.
