@@ -60,8 +60,9 @@ generate-check: generate ## the committed output is what the sources give
 bench: ## figures: pages, deliveries, weight, memory
 	go run ./test/bench
 
-crash: ## kill -9 during deliveries, 200 rounds
-	EIDER_TEST_CRASH_ROUNDS=200 go test -count=1 -timeout 60m ./test/crash
+crash: ## kill -9 during deliveries, and of the embedded store alone, 200 rounds each
+	EIDER_TEST_CRASH_ROUNDS=200 go test -count=1 -timeout 60m ./test/crash && \
+	EIDER_TEST_CRASH_ROUNDS=200 go test -count=1 -timeout 60m -run TestKill ./embedded/docstore
 
 conformance: ## second opinions: WildDuck's parser on messages, mingo on the document engine; skips where npm is away
 	test/conformance/wildduck
