@@ -122,7 +122,7 @@ func (b *backend) openEngine(ctx context.Context, c config.Config, log *slog.Log
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("--data %s cannot be made: %w: give another folder", c.Data, err)
 	}
-	path := filepath.Join(c.Data, "eider.db")
+	path := filepath.Join(c.Data, storeFile)
 	// The engine makes the files beside this one with the same rights. The
 	// folder may be one that others can read.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the operator's own folder

@@ -195,6 +195,8 @@ func (b *backend) carryOut(ctx context.Context, order any) (string, error) {
 			opts.User = u.ID
 		}
 		return b.accounts.NewToken(ctx, opts)
+	case newBackup:
+		return backUp(ctx, b.engine, o)
 	default:
 		return "", fmt.Errorf("unknown order %T", order)
 	}

@@ -73,6 +73,7 @@ func controlHandler(stopping context.Context, key string, b *backend) http.Handl
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST /user", func(w http.ResponseWriter, r *http.Request) { answer[newAccount](w, r, key, b) })
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) { answer[newToken](w, r, key, b) })
+	mux.HandleFunc("POST /backup", func(w http.ResponseWriter, r *http.Request) { serveBackup(stopping, w, r, key, b) })
 	mux.HandleFunc("POST /fsck", func(w http.ResponseWriter, r *http.Request) { serveFsck(stopping, w, r, key, b) })
 	return mux
 }

@@ -5,6 +5,8 @@
 //	eider user add NAME  make an account
 //	eider token add      make an access token for the API
 //	eider fsck           check counters, references and mailboxes, and mend them
+//	eider backup FILE    copy the embedded store, also while the server runs
+//	eider restore FILE   make the embedded store a copy of a backup
 //	eider check          validate the configuration and the reach of every server
 //	eider version        say which build this is
 package main
@@ -59,6 +61,10 @@ func execute(ctx context.Context, t terminal, args []string) int {
 		err = tokenCommand(ctx, t, args)
 	case "fsck":
 		return fsckCommand(ctx, t, args)
+	case "backup":
+		err = withConfig(t, name, args, 1, func(c config.Config, words []string) error { return backup(ctx, t, c, words) })
+	case "restore":
+		err = restoreCommand(t, args)
 	case "check":
 		err = withConfig(t, name, args, 0, func(c config.Config, _ []string) error { return check(ctx, t, c) })
 	case "version", "--version":
@@ -147,10 +153,12 @@ func help(w io.Writer) {
                                     make an access token for the API and print it
   eider fsck [--repair] [--user NAME] [--json] [--from-start]
                                     check counters, references and mailboxes, and mend them
+  eider backup FILE                 copy the embedded store to a new file, also while the server runs
+  eider restore FILE [--force]      make the embedded store a copy of a backup; --force moves the old one aside
   eider check                       validate the configuration and reach every server
   eider version
 
-Options of serve, user, token, fsck and check:
+Options of these commands:
 `)
 	config.WriteOptions(w)
 }
