@@ -96,10 +96,8 @@ func restore(t terminal, c config.Config, file string, force bool) error {
 	case err != nil:
 		return err
 	}
-	// The backup is a moment in the middle of work: the next start mends counters
-	// and references, as it does after a crash.
-	if err := os.WriteFile(filepath.Join(c.Data, controlFile), nil, 0o600); err != nil {
-		return fmt.Errorf("mark the folder for the next start: %w", err)
+	if err := markUnclean(c); err != nil {
+		return err
 	}
 	said := "restored " + file
 	if aside != "" {
@@ -107,6 +105,15 @@ func restore(t terminal, c config.Config, file string, force bool) error {
 	}
 	_, err = fmt.Fprintln(t.out, said)
 	return err
+}
+
+// markUnclean lets the next start mend counters and references, as it does after a
+// crash: what came into the folder is a moment in the middle of somebody's work.
+func markUnclean(c config.Config) error {
+	if err := os.WriteFile(filepath.Join(c.Data, controlFile), nil, 0o600); err != nil {
+		return fmt.Errorf("mark the folder for the next start: %w", err)
+	}
+	return nil
 }
 
 // needFile checks the command line of backup and restore.

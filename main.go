@@ -7,6 +7,7 @@
 //	eider fsck           check counters, references and mailboxes, and mend them
 //	eider backup FILE    copy the embedded store, also while the server runs
 //	eider restore FILE   make the embedded store a copy of a backup
+//	eider dump, load     move everything between the embedded store, MongoDB and a file
 //	eider check          validate the configuration and the reach of every server
 //	eider version        say which build this is
 package main
@@ -65,6 +66,10 @@ func execute(ctx context.Context, t terminal, args []string) int {
 		err = withConfig(t, name, args, 1, func(c config.Config, words []string) error { return backup(ctx, t, c, words) })
 	case "restore":
 		err = restoreCommand(t, args)
+	case "dump":
+		err = dumpCommand(ctx, t, args)
+	case "load":
+		err = loadCommand(ctx, t, args)
 	case "check":
 		err = withConfig(t, name, args, 0, func(c config.Config, _ []string) error { return check(ctx, t, c) })
 	case "version", "--version":
@@ -155,6 +160,8 @@ func help(w io.Writer) {
                                     check counters, references and mailboxes, and mend them
   eider backup FILE                 copy the embedded store to a new file, also while the server runs
   eider restore FILE [--force]      make the embedded store a copy of a backup; --force moves the old one aside
+  eider dump --to URI|FILE          move everything to a MongoDB, or to a new file
+  eider load --from URI|FILE        move everything from a MongoDB or a dump into an empty store
   eider check                       validate the configuration and reach every server
   eider version
 

@@ -121,10 +121,7 @@ func inPlace(file string, f func(part string) error) (size int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("writing %s: %w", file, err)
 	}
-	if err := publish(name, file); err != nil {
-		return 0, err
-	}
-	return info.Size(), syncFolders(file)
+	return info.Size(), Publish(name, file)
 }
 
 // removePart removes an unfinished copy and what SQLite made beside it.
@@ -134,9 +131,10 @@ func removePart(name string) {
 	}
 }
 
-// publish gives a file its name unless something has it: by a link, which is one
-// step, or by a rename where the file system knows no links.
-func publish(from, to string) error {
+// Publish gives a finished file its final name in the same folder, durably, unless
+// something has that name: by a link, which is one step, or by a rename where the
+// file system knows no links.
+func Publish(from, to string) error {
 	err := os.Link(from, to)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		if _, err = os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
@@ -151,7 +149,8 @@ func publish(from, to string) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", to, err)
 	}
-	return nil
+	_ = os.Remove(from) // its second name, where it was a link
+	return syncFolders(to)
 }
 
 // Restore makes the store at path a copy of a backup, which is checked throughout
