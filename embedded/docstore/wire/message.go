@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -106,7 +107,9 @@ func Parse(head, body []byte) (*Message, error) {
 	var err error
 	switch op := binary.LittleEndian.Uint32(head[12:]); op {
 	case opMsg:
-		err = m.parseMsg(body)
+		if err = checkSum(head, body); err == nil {
+			err = m.parseMsg(body)
+		}
 	case opQuery:
 		err = m.parseQuery(body)
 	default:
@@ -116,6 +119,25 @@ func Parse(head, body []byte) (*Message, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// castagnoli is the polynomial of OP_MSG's checksum.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checkSum compares the CRC-32C at the end of a message that has one.
+func checkSum(head, body []byte) error {
+	if len(body) < 4 || binary.LittleEndian.Uint32(body)&flagChecksum == 0 {
+		return nil
+	}
+	if len(body) < 8 {
+		return fmt.Errorf("%w: no checksum", ErrMessage)
+	}
+	last := len(body) - 4
+	sum := crc32.Update(crc32.Checksum(head[:headerSize], castagnoli), castagnoli, body[:last])
+	if sum != binary.LittleEndian.Uint32(body[last:]) {
+		return fmt.Errorf("%w: the checksum does not fit", ErrMessage)
+	}
+	return nil
 }
 
 func (m *Message) parseMsg(b []byte) error {
@@ -129,10 +151,7 @@ func (m *Message) parseMsg(b []byte) error {
 	}
 	m.MoreToCome = flags&flagMoreToCome != 0
 	if flags&flagChecksum != 0 {
-		if len(b) < 4 {
-			return fmt.Errorf("%w: no checksum", ErrMessage)
-		}
-		b = b[:len(b)-4] // an in-process pipe does not damage bytes
+		b = b[:len(b)-4] // checkSum has looked at it
 	}
 	for len(b) > 0 {
 		kind := b[0]
