@@ -15,7 +15,7 @@ import (
 // then, so that the sync at its end does not keep the store's own waiting.
 const (
 	backupPages = 256 // a megabyte
-	backupSync  = 16  // portions
+	backupSync  = 4   // portions
 )
 
 // Errors of Backup and Restore beside those of Open.

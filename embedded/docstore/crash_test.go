@@ -33,7 +33,9 @@ const (
 // version is a document as it must be in one piece: every field follows from v.
 func version(id, v int) bson.D {
 	return bson.D{
-		{Key: "_id", Value: id}, {Key: "v", Value: v}, {Key: "tags", Value: bson.A{v, v % 7, "t" + strconv.Itoa(v%11)}},
+		{Key: "_id", Value: id},
+		{Key: "v", Value: v},
+		{Key: "tags", Value: bson.A{v, v % 7, "t" + strconv.Itoa(v%11)}},
 		{Key: "pad", Value: strings.Repeat(strconv.Itoa(v)+" ", 1+v%300)},
 	}
 }
@@ -63,7 +65,7 @@ func child(path string) {
 	select {}
 }
 
-func say(words ...any) { _, _ = os.Stdout.WriteString(fmt.Sprintln(words...)) }
+func say(words ...any) { _, _ = fmt.Fprintln(os.Stdout, words...) }
 
 // disturb inserts, updates, replaces by findAndModify and deletes.
 func disturb(ctx context.Context, coll *mongo.Collection, worker int) error {

@@ -78,9 +78,16 @@ func fill(t *testing.T, p Place) {
 	mail := c.Database(databases[0])
 	var docs []any
 	for i := range 2500 {
-		docs = append(docs, bson.D{{Key: "_id", Value: bson.NewObjectID()}, {Key: "uid", Value: int32(i)}, {Key: "modseq", Value: int64(i)},
-			{Key: "flags", Value: bson.A{`\Seen`, i}}, {Key: "idate", Value: bson.DateTime(i)}, {Key: "exp", Value: i%2 == 0},
-			{Key: "body", Value: bson.Binary{Data: bytes.Repeat([]byte{byte(i)}, i%900)}}, {Key: "none", Value: nil}})
+		docs = append(docs, bson.D{
+			{Key: "_id", Value: bson.NewObjectID()},
+			{Key: "uid", Value: int32(i)},
+			{Key: "modseq", Value: int64(i)},
+			{Key: "flags", Value: bson.A{`\Seen`, i}},
+			{Key: "idate", Value: bson.DateTime(i)},
+			{Key: "exp", Value: i%2 == 0},
+			{Key: "body", Value: bson.Binary{Data: bytes.Repeat([]byte{byte(i)}, i%900)}},
+			{Key: "none", Value: nil},
+		})
 	}
 	docs = append(docs, bson.D{{Key: "_id", Value: "text"}, {Key: "uid", Value: -1}}, bson.D{{Key: "_id", Value: 7.5}, {Key: "uid", Value: -2}})
 	must(mail.Collection("messages").InsertMany(ctx, docs))(t)
