@@ -86,7 +86,12 @@ func loadEmbedded(ctx context.Context, t terminal, c config.Config, from transfe
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(move(ctx, t, c, from, transfer.Place{Engine: e}), e.Close()); err != nil {
+	err = errors.Join(move(ctx, t, c, from, transfer.Place{Engine: e}), e.Close())
+	if errors.Is(err, transfer.ErrDiffers) {
+		// Nobody else has this half: the next try begins anew.
+		return errors.Join(err, os.Remove(loading))
+	}
+	if err != nil {
 		return err
 	}
 	if err := docstore.Verify(loading); err != nil {
