@@ -47,6 +47,7 @@ var operators = map[string]operator{
 	"$isArray":      {1, 1, strict(isArray)},
 	"$type":         {1, 1, strict(typeOf)},
 	"$setIsSubset":  {2, 2, strict(setIsSubset)},
+	"$setUnion":     {0, many, strict(setUnion)},
 }
 
 type function func(args []bson.RawValue) (bson.RawValue, error)
@@ -378,4 +379,21 @@ func setIsSubset(a []bson.RawValue) (bson.RawValue, error) {
 		}
 	}
 	return value.OfBool(true), nil
+}
+
+// setUnion gives the elements of all arrays, each once. MongoDB leaves the
+// order open; ours is that of comparison.
+func setUnion(a []bson.RawValue) (bson.RawValue, error) {
+	var out []bson.RawValue
+	for _, v := range a {
+		if value.Nullish(v) {
+			return value.Null(), nil
+		}
+		if v.Type != bson.TypeArray {
+			return fail(17043, "All operands of $setUnion must be arrays. One argument is of type: %s", value.TypeName(v.Type))
+		}
+		out = append(out, value.Elements(v.Value)...)
+	}
+	slices.SortStableFunc(out, value.Compare)
+	return value.OfArray(slices.CompactFunc(out, value.Equal)), nil
 }
