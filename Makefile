@@ -67,6 +67,7 @@ crash: ## kill -9 during deliveries, and of the embedded store alone, 200 rounds
 conformance: ## second opinions: WildDuck's parser on messages, mingo on the document engine; skips where npm is away
 	test/conformance/wildduck
 	test/conformance/mingo/run
+	test/conformance/beside/run
 
 fuzz: ## a minute for each fuzz target, as many at a time as there are processors
 	test/fuzz 60s
