@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
@@ -51,15 +52,15 @@ func runAggregate(q *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := expr.CompilePipeline(stages)
-	if err != nil {
-		return nil, err
-	}
 	if docs, ok, err := q.countPipeline(ns, stages); ok || err != nil {
 		if err != nil {
 			return nil, err
 		}
 		return q.cursorReply(ns, &listSource{docs: docs}, size, false)
+	}
+	p, err := expr.CompilePipeline(stages)
+	if err != nil {
+		return nil, err
 	}
 	docs, err := q.pipeline(ns, p)
 	if err != nil {
@@ -81,13 +82,13 @@ func (q *request) countPipeline(ns namespace, stages []bson.Raw) (docs []bson.Ra
 		n, whole := value.Whole(v)
 		switch string(name) {
 		case "$match":
-			ok = i == 0
+			ok = i == 0 && v.Type == bson.TypeEmbeddedDocument
 			filter = v.Value
 		case "$skip":
-			ok = whole && skip == 0 && limit == 0
+			ok = whole && n >= 0 && skip == 0 && limit == 0
 			skip = n
 		case "$limit":
-			ok = whole && limit == 0
+			ok = whole && n > 0 && limit == 0
 			limit = n
 		case "$group":
 			ok = i == len(stages)-1
@@ -129,7 +130,7 @@ func countGroup(group bson.RawValue) (id bson.RawValue, field string, ok bool) {
 		return id, "", false
 	}
 	t, name, v, rest, ok = value.Next(rest)
-	if !ok || t != bson.TypeEmbeddedDocument || len(rest) > 0 {
+	if !ok || t != bson.TypeEmbeddedDocument || len(rest) > 0 || string(name) == "_id" || strings.ContainsAny(string(name), ".$") {
 		return id, "", false
 	}
 	t, op, one, rest, ok := value.Next(value.Inside(v))

@@ -55,7 +55,7 @@ type Engine struct {
 	lock    *conn
 	catalog atomic.Pointer[catalog]
 	writer  *writer
-	readers chan *conn // free connections; a nil one is yet to be opened
+	readers pool
 	cursors cursors
 	faults  faults
 	fsync   func(*os.File) error
@@ -115,10 +115,7 @@ func Open(_ context.Context, o Options) (*Engine, error) {
 	e.catalog.Store(cat)
 	e.writer = newWriter(e, c, cat)
 	n := max(4, 2*runtime.GOMAXPROCS(0))
-	e.readers = make(chan *conn, n)
-	for range n {
-		e.readers <- nil
-	}
+	e.readers.slots = make(chan struct{}, n)
 	go e.writer.run()
 	e.serving.Add(1)
 	e.serving.Add(1)
@@ -164,13 +161,7 @@ func (e *Engine) Close() error {
 	close(e.writer.stop)
 	<-e.writer.stopped
 	e.cursors.clear()
-	var err error
-	for range cap(e.readers) {
-		if c := <-e.readers; c != nil {
-			err = errors.Join(err, c.close())
-		}
-	}
-	return errors.Join(err, e.writer.c.close(), e.lock.close())
+	return errors.Join(e.readers.close(), e.writer.c.close(), e.lock.close())
 }
 
 // serve answers the messages of one connection until it ends.
@@ -239,28 +230,6 @@ func (e *Engine) send(nc net.Conn, m *wire.Message, body []byte) error {
 		return fmt.Errorf("sending a reply: %w", err)
 	}
 	return nil
-}
-
-// read runs f with a connection of the pool.
-func (e *Engine) read(f func(c *conn) error) (err error) {
-	c := <-e.readers
-	if c == nil {
-		if c, err = openReader(e.path); err != nil {
-			e.readers <- nil
-			return storageError(err)
-		}
-	}
-	ok := false
-	defer func() {
-		if !ok { // f panicked with statements in an unknown state
-			_ = c.close()
-			c = nil
-		}
-		e.readers <- c
-	}()
-	err = f(c)
-	ok = true
-	return err
 }
 
 // panicked makes the error of a command that panicked. Each is logged, the first

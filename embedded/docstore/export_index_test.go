@@ -71,3 +71,14 @@ func (e *Engine) CheckIndexes() error {
 		return err
 	})
 }
+
+// EmptyLog moves all of the log into the file; busy if a reader needs it.
+func EmptyLog(path string) (busy bool, err error) {
+	c, err := openConn(path)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = c.close() }()
+	n, _, err := c.number("PRAGMA wal_checkpoint(TRUNCATE)")
+	return n != 0, err
+}

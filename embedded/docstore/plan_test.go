@@ -360,17 +360,18 @@ func TestPlans(t *testing.T) {
 		name, index string
 		command     bson.D
 		keys, docs  int64
+		rejected    string
 	}{
-		{"id", "_id_", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "_id", Value: 5}}}}, 1, 1},
-		{"id beside others", "_id_", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "_id", Value: 6}, {Key: "mailbox", Value: 0}, {Key: "uid", Value: 6}}}}, 1, 1},
-		{"page", "by_idate", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}}}, {Key: "sort", Value: bson.D{{Key: "idate", Value: -1}, {Key: "uid", Value: -1}}}, {Key: "limit", Value: 25}}, 25, 25},
-		{"range", "by_uid", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}, {Key: "uid", Value: bson.D{{Key: "$gt", Value: 200}, {Key: "$lte", Value: 230}}}}}, {Key: "sort", Value: bson.D{{Key: "uid", Value: 1}}}}, 10, 10},
-		{"several", "by_uid", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}, {Key: "uid", Value: bson.D{{Key: "$in", Value: bson.A{1, 4, 5, 7}}}}}}}, 3, 3},
-		{"merged", "by_idate", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: bson.D{{Key: "$in", Value: bson.A{0, 2}}}}}}, {Key: "sort", Value: bson.D{{Key: "idate", Value: -1}}}, {Key: "limit", Value: 10}}, 10, 10},
-		{"count", "by_unseen", bson.D{{Key: "count", Value: "m"}, {Key: "query", Value: bson.D{{Key: "mailbox", Value: 1}, {Key: "unseen", Value: true}}}}, 50, 0},
-		{"covered", "by_uid", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}}}, {Key: "projection", Value: bson.D{{Key: "_id", Value: 0}, {Key: "uid", Value: 1}}}, {Key: "sort", Value: bson.D{{Key: "uid", Value: 1}}}}, 100, 0},
-		{"hashed", "by_user", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "user", Value: "other"}}}}, 0, 0},
-		{"scan", "", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "x", Value: 1}}}}, 0, 300},
+		{"id", "_id_", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "_id", Value: 5}}}}, 1, 1, ""},
+		{"id beside others", "_id_", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "_id", Value: 6}, {Key: "mailbox", Value: 0}, {Key: "uid", Value: 6}}}}, 1, 1, "by_uid"},
+		{"page", "by_idate", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}}}, {Key: "sort", Value: bson.D{{Key: "idate", Value: -1}, {Key: "uid", Value: -1}}}, {Key: "limit", Value: 25}}, 25, 25, ""},
+		{"range", "by_uid", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}, {Key: "uid", Value: bson.D{{Key: "$gt", Value: 200}, {Key: "$lte", Value: 230}}}}}, {Key: "sort", Value: bson.D{{Key: "uid", Value: 1}}}}, 10, 10, ""},
+		{"several", "by_uid", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}, {Key: "uid", Value: bson.D{{Key: "$in", Value: bson.A{1, 4, 5, 7}}}}}}}, 3, 3, ""},
+		{"merged", "by_idate", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: bson.D{{Key: "$in", Value: bson.A{0, 2}}}}}}, {Key: "sort", Value: bson.D{{Key: "idate", Value: -1}}}, {Key: "limit", Value: 10}}, 10, 10, ""},
+		{"count", "by_unseen", bson.D{{Key: "count", Value: "m"}, {Key: "query", Value: bson.D{{Key: "mailbox", Value: 1}, {Key: "unseen", Value: true}}}}, 50, 0, ""},
+		{"covered", "by_uid", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}}}, {Key: "projection", Value: bson.D{{Key: "_id", Value: 0}, {Key: "uid", Value: 1}}}, {Key: "sort", Value: bson.D{{Key: "uid", Value: 1}}}}, 100, 0, ""},
+		{"hashed", "by_user", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "user", Value: "other"}}}}, 0, 0, ""},
+		{"scan", "", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "x", Value: 1}}}}, 0, 300, ""},
 	} {
 		t.Run(q.name, func(t *testing.T) {
 			raw := must(db.RunCommand(ctx, bson.D{{Key: "explain", Value: q.command}}).Raw())(t)
@@ -384,6 +385,10 @@ func TestPlans(t *testing.T) {
 					break
 				}
 				plan = next
+			}
+			rejected := raw.Lookup("queryPlanner", "rejectedPlans").String()
+			if q.rejected != "" && !strings.Contains(rejected, `"`+q.rejected+`"`) {
+				t.Errorf("rejected plans are %s, want %s among them", rejected, q.rejected)
 			}
 			if used != q.index || keys != q.keys || docs != q.docs {
 				t.Fatalf("index %q, %d keys, %d documents; want %q, %d, %d\n%s", used, keys, docs, q.index, q.keys, q.docs, raw)

@@ -249,5 +249,5 @@ func inTransaction(c *conn, f func() error) error {
 
 // openReader opens a connection of the pool for reads.
 func openReader(path string) (*conn, error) {
-	return openConn(path, "busy_timeout = 10000", "query_only = ON", "cache_size = -8192", "temp_store = MEMORY")
+	return openConn(path, "busy_timeout = 10000", "query_only = ON", "cache_size = -16384", "temp_store = MEMORY")
 }

@@ -27,80 +27,83 @@ type Line func(name, value, goal string)
 const small = 10_000
 
 // Run fills a store with so many messages of 3.4 kB in ten accounts and measures
-// it; then a small one, to see what grows with the size.
-func Run(ctx context.Context, messages int, line Line) error {
-	large, err := measure(ctx, max(messages, small), line)
-	if err != nil {
+// it, beside a small one, to see what grows with the size.
+func Run(ctx context.Context, messages int, line Line) (err error) {
+	var large, ref *store
+	defer func() { err = errors.Join(err, large.close(ctx), ref.close(ctx)) }()
+	if ref, err = fillStore(ctx, small, func(string, string, string) {}); err != nil {
 		return err
 	}
-	if messages <= small {
-		return nil
-	}
-	ref, err := measure(ctx, small, func(string, string, string) {})
-	if err != nil {
+	if large, err = fillStore(ctx, max(messages, small), line); err != nil {
 		return err
 	}
-	for i, f := range large {
-		line(fmt.Sprintf("%s: %d / %d messages", f.name, messages, small), fmt.Sprintf("x %.2f", ratio(f.engine, ref[i].engine)), "goal ≤ 1.5")
-	}
-	return nil
-}
-
-// figure is what one operation took, in the middle.
-type figure struct {
-	name         string
-	engine, bare time.Duration
-}
-
-// store is a filled store, open as an engine and bare.
-type store struct {
-	path   string
-	n      int
-	engine *docstore.Engine
-	client *mongo.Client
-	c      *mongo.Collection
-	bare   *bare
-}
-
-func measure(ctx context.Context, n int, line Line) (out []figure, err error) {
-	dir, err := os.MkdirTemp("", "eider-docstore-")
-	if err != nil {
-		return nil, fmt.Errorf("a folder for the store: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s := &store{path: filepath.Join(dir, "store.db"), n: n}
-	if s.engine, err = docstore.Open(ctx, docstore.Options{Path: s.path}); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.engine.Close()) }()
-	s.client, err = mongo.Connect(options.Client().ApplyURI(docstore.URI).SetDialer(s.engine).SetDirect(true).SetServerMonitoringMode("poll").SetMaxPoolSize(64))
-	if err != nil {
-		return nil, fmt.Errorf("connecting: %w", err)
-	}
-	defer func() { err = errors.Join(err, s.client.Disconnect(ctx)) }()
-	s.c = s.client.Database("mail").Collection("messages")
-	began := time.Now()
-	if err := s.fill(ctx); err != nil {
-		return nil, err
-	}
-	line(fmt.Sprintf("fill with %d messages", s.total()), fmt.Sprintf("%.0f/s", float64(s.total())/time.Since(began).Seconds()), s.size())
-	if s.bare, err = openBare(s.path, dir); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.bare.close()) }()
 	for _, op := range operations {
-		f, err := s.time(ctx, op)
+		f, err := compare(ctx, op, large, ref)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", op.name, err)
+			return fmt.Errorf("%s: %w", op.name, err)
 		}
 		goal := op.goal
 		if op.times > 0 {
 			goal = fmt.Sprintf("goal ≤ %.1f", op.times)
 		}
 		line(op.name, fmt.Sprintf("%s  bare %s  x %.2f", short(f.engine), short(f.bare), ratio(f.engine, f.bare)), goal)
-		out = append(out, f)
+		line("", fmt.Sprintf("with %d messages %s  x %.2f", small, short(f.small), ratio(f.engine, f.small)), "goal ≤ 1.5")
 	}
-	return out, s.parallelInserts(ctx, line)
+	return large.parallelInserts(ctx, line)
+}
+
+// figure is what one operation took, in the middle: with the engine, bare, and
+// with the engine in the small store.
+type figure struct{ engine, bare, small time.Duration }
+
+// store is a filled store, open as an engine and bare.
+type store struct {
+	dir, path string
+	n         int
+	engine    *docstore.Engine
+	client    *mongo.Client
+	c         *mongo.Collection
+	bare      *bare
+}
+
+// fillStore makes a store of n messages.
+func fillStore(ctx context.Context, n int, line Line) (s *store, err error) {
+	s = &store{n: n}
+	if s.dir, err = os.MkdirTemp("", "eider-docstore-"); err != nil {
+		return s, fmt.Errorf("a folder for the store: %w", err)
+	}
+	s.path = filepath.Join(s.dir, "store.db")
+	if s.engine, err = docstore.Open(ctx, docstore.Options{Path: s.path}); err != nil {
+		return s, err
+	}
+	s.client, err = mongo.Connect(options.Client().ApplyURI(docstore.URI).SetDialer(s.engine).SetDirect(true).SetServerMonitoringMode("poll").SetMaxPoolSize(64))
+	if err != nil {
+		return s, fmt.Errorf("connecting: %w", err)
+	}
+	s.c = s.client.Database("mail").Collection("messages")
+	began := time.Now()
+	if err := s.fill(ctx); err != nil {
+		return s, err
+	}
+	line(fmt.Sprintf("fill with %d messages", s.total()), fmt.Sprintf("%.0f/s", float64(s.total())/time.Since(began).Seconds()), s.size())
+	s.bare, err = openBare(s.path, s.dir)
+	return s, err
+}
+
+func (s *store) close(ctx context.Context) (err error) {
+	if s == nil {
+		return nil
+	}
+	if s.client != nil {
+		err = s.client.Disconnect(ctx)
+	}
+	if s.engine != nil {
+		err = errors.Join(err, s.engine.Close())
+	}
+	if s.bare != nil {
+		err = errors.Join(err, s.bare.close())
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
 }
 
 func (s *store) size() string {
@@ -123,23 +126,26 @@ type operation struct {
 	bare   func(s *store, i int) error
 }
 
-// time does both ways in turn, so that a noisy machine is noisy to both.
-func (s *store) time(ctx context.Context, op operation) (figure, error) {
-	var a, b []time.Duration
+// compare does an operation in all ways in turn, so that a noisy machine is noisy
+// to all. The first quarter of the rounds warms up.
+func compare(ctx context.Context, op operation, large, ref *store) (figure, error) {
+	var took [3][]time.Duration
 	for i := range op.rounds + op.rounds/4 {
-		began := time.Now()
-		if err := op.engine(ctx, s, i); err != nil {
-			return figure{}, err
-		}
-		between := time.Now()
-		if err := op.bare(s, i); err != nil {
-			return figure{}, fmt.Errorf("bare: %w", err)
-		}
-		if i >= op.rounds/4 {
-			a, b = append(a, between.Sub(began)), append(b, time.Since(between))
+		for n, f := range []func() error{
+			func() error { return op.engine(ctx, large, i) },
+			func() error { return op.bare(large, i) },
+			func() error { return op.engine(ctx, ref, i) },
+		} {
+			began := time.Now()
+			if err := f(); err != nil {
+				return figure{}, err
+			}
+			if i >= op.rounds/4 {
+				took[n] = append(took[n], time.Since(began))
+			}
 		}
 	}
-	return figure{op.name, middle(a), middle(b)}, nil
+	return figure{middle(took[0]), middle(took[1]), middle(took[2])}, nil
 }
 
 func middle(list []time.Duration) time.Duration {
