@@ -91,7 +91,7 @@ func bestIndex(coll *collection, w *wish, conds []query.Condition, implies func(
 	var best *plan
 	var all []*plan
 	for _, ix := range coll.indexes {
-		if (hinted != nil && !slices.Contains(hinted, ix)) || !usable(ix, conds, implies, len(hinted)) {
+		if (hinted != nil && !slices.Contains(hinted, ix)) || (hinted == nil && !begins(ix, w, conds)) || !usable(ix, conds, implies, len(hinted)) {
 			continue
 		}
 		p := indexPlan(coll, ix, w, conds)
@@ -102,11 +102,24 @@ func bestIndex(coll *collection, w *wish, conds []query.Condition, implies func(
 		if best == nil || p.score > best.score {
 			best = p
 		}
+		if p.score >= scoreUnique && !w.explain {
+			break // nothing beats one document
+		}
 	}
 	if best != nil && w.explain {
 		best.rejected = slices.DeleteFunc(all, func(p *plan) bool { return p == best })
 	}
 	return best
+}
+
+// begins tells if filter or sort have to do with an index's first field. Without
+// that it is no better than a scan.
+func begins(ix *indexDef, w *wish, conds []query.Condition) bool {
+	first := ix.fields[0].Path
+	if w.sort != nil && len(w.sort.fields) > 0 && w.sort.fields[0].Path == first {
+		return true
+	}
+	return slices.ContainsFunc(conds, func(c query.Condition) bool { return c.Path == first })
 }
 
 // usable tells if the index holds every document that can match. hinted is how many
