@@ -166,6 +166,26 @@ func TestDeletionCutShort(t *testing.T) {
 	_ = d
 }
 
+// A crash in the middle of a creation: the name is free again.
+func TestHalfMadeAccount(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	s, now := withClock(env)
+	u, whole := newUser(t, s, "ann"), newUser(t, s, "bob")
+	half := bson.D{{Key: "$set", Value: bson.D{{Key: "activated", Value: false}, {Key: "disabled", Value: true}, {Key: "address", Value: ""}, {Key: "password", Value: ""}}}}
+	if _, err := env.Collection(t, "users").UpdateOne(ctx, bson.D{{Key: "_id", Value: bson.ObjectID(u.ID)}}, half); err != nil {
+		t.Fatal(err)
+	}
+	now.add(time.Hour)
+	works(t, s)
+	eventually(t, "the end of the half-made account", func() bool {
+		_, err := s.FindUser(ctx, "ann")
+		return mail.IsCode(err, mail.CodeNoUser)
+	})
+	must(s.User(ctx, whole.ID))(t)
+	newUser(t, s, "ann")
+}
+
 func TestAddresses(t *testing.T) {
 	ctx, s := context.Background(), storetest.Open(t)
 	u := newUser(t, s, "ann")

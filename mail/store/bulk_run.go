@@ -23,10 +23,9 @@ const (
 	jobPause = 5 * time.Second
 	// stepTime is what one step aims at. The embedded store has one writer, and
 	// a delivery that comes meanwhile waits for it.
-	stepTime          = 15 * time.Millisecond
-	minStep, maxStep  = 10, 250
+	stepTime          = 10 * time.Millisecond
+	minStep, maxStep  = 10, 100
 	firstStep         = 25
-	sweepStep         = 100
 	restOfStep        = 2 // a pause is this part of the step's own time
 	shortestStepPause = time.Millisecond
 )

@@ -146,6 +146,23 @@ func (s *Store) finishDeletions(ctx context.Context) error {
 	}
 }
 
+// halfMadeSpan is how long after their creation accounts are looked at that a
+// crash left half made.
+const halfMadeSpan = 24 * time.Hour
+
+// dropHalfMade removes accounts whose creation a crash cut short: they are not
+// activated, and hold their name only.
+func (s *Store) dropHalfMade(ctx context.Context) error {
+	now := s.now()
+	rows, err := all[deletedRecord](ctx, "list accounts half made", s.users,
+		key("created", key("$gt", now.Add(-halfMadeSpan), "$lt", now.Add(-deletionGrace)), "activated", false, "disabled", true, "address", "", "password", ""),
+		options.Find().SetSort(key("created", -1)).SetLimit(sweepStep).SetProjection(key("_id", 1)))
+	for i := range rows {
+		s.undoUser(ctx, mail.ID(rows[i].ID))
+	}
+	return err
+}
+
 func (s *Store) resumeDeletion(ctx context.Context, r *deletedRecord) error {
 	id := mail.ID(r.ID)
 	t, err := s.deletionTask(ctx, id)

@@ -21,6 +21,8 @@ const (
 	orphanAge = 24 * time.Hour
 	// orphanLimit bounds the contents that one sweep removes.
 	orphanLimit = 1000
+	// sweepStep is how many deleted accounts are looked at in one step.
+	sweepStep = 100
 )
 
 // Swept is what one sweep did.

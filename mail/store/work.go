@@ -92,6 +92,9 @@ func (s *Store) workSweep(ctx context.Context) error {
 	if err := s.finishDeletions(ctx); err != nil {
 		return err
 	}
+	if err := s.dropHalfMade(ctx); err != nil {
+		return err
+	}
 	done, err := s.Sweep(ctx)
 	if done != (Swept{}) {
 		s.log.LogAttrs(ctx, slog.LevelInfo, "swept", slog.Int("expired", done.Expired), slog.Int("purged", done.Purged), slog.Int("contents", done.Contents))

@@ -27,7 +27,7 @@ func (r report) section(title string) { _, _ = fmt.Fprintf(r.w, "\n%s\n", title)
 func main() {
 	most := flag.Int("messages", 100_000, "size of the largest mailbox")
 	seconds := flag.Int("seconds", 5, "length of the delivery load")
-	only := flag.String("only", "", "run one part: memory, delivery, pages, store, docstore, search, browser; also as the argument")
+	only := flag.String("only", "", "run one part: memory, delivery, bulk, pages, store, docstore, search, browser; also as the argument")
 	documents := flag.Int("documents", 100_000, "messages in the embedded store; 1000000 takes ten minutes")
 	var sizes storeSizes
 	mailboxes := flag.String("mailboxes", "10000,100000", "store: sizes of the mailbox, rising; up to 1000000")
@@ -35,6 +35,7 @@ func main() {
 	flag.IntVar(&sizes.rounds, "rounds", 100, "store: calls of each operation")
 	letters := flag.Int("letters", 200_000, "search: messages of the account that is searched")
 	share := flag.Bool("share", true, "search: measure first what indexing costs a delivery")
+	bulk := flag.Int("bulk", 10_000, "messages of the bulk operations")
 	flag.Parse()
 	var err error
 	if sizes.mailboxes, err = parseSizes(*mailboxes); err != nil {
@@ -54,6 +55,7 @@ func main() {
 		{"delivery", func(ctx context.Context, r report) error {
 			return deliveries(ctx, r, time.Duration(*seconds)*time.Second)
 		}},
+		{"bulk", func(ctx context.Context, r report) error { return bulks(ctx, r, *bulk) }},
 		{"pages", func(ctx context.Context, r report) error { return pages(ctx, r, *most) }},
 		{"store", func(ctx context.Context, r report) error { return storeFigures(ctx, r, sizes) }},
 		{"docstore", func(ctx context.Context, r report) error { return embeddedStore(ctx, r, *documents) }},
