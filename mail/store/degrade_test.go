@@ -18,9 +18,13 @@ import (
 // shortly is how long a test waits for a server that is away.
 const shortly = 300 * time.Millisecond
 
+// These tests wait for connections to be made anew more than they work, so they
+// run beside each other.
+
 // A replica set whose answer is lost: the driver asks again with the same
 // number, and the write is done once.
 func TestLostAnswers(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	env, proxy := storetest.Proxied(t, "rs0")
 	s := env.Open(nil)
@@ -81,6 +85,7 @@ func TestLostAnswers(t *testing.T) {
 // The primary steps down, the disk is full: "try again", and what was taken
 // for the message is given back where it is certain that it is not stored.
 func TestRefusedWrites(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	env, proxy := storetest.Proxied(t, "")
 	s := env.Open(nil)
@@ -145,8 +150,10 @@ func TestRefusedWrites(t *testing.T) {
 // is there, everything else was answered with "try again", and repair leaves no
 // difference.
 func TestBrokenConnections(t *testing.T) {
+	t.Parallel()
 	for _, set := range []string{"", "rs0"} {
 		t.Run("set "+set, func(t *testing.T) {
+			t.Parallel()
 			if set == "" && os.Getenv("EIDER_TEST_MONGO") != "" {
 				t.Skip("the server there is what it is")
 			}
@@ -237,6 +244,7 @@ func brokenRound(s *store.Store, user, in, trash mail.ID, n int) (ids []mail.ID,
 // The database goes away and comes back: writes say "try again" meanwhile, and
 // a reader of changes goes on where it was.
 func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	env, proxy := storetest.Proxied(t, "rs0")
 	s := env.Open(nil)
@@ -275,6 +283,7 @@ func TestDatabaseAway(t *testing.T) {
 // Redis dies and comes back empty: mail is taken and read all the while, the
 // counters are right at every moment, and readers learn by the journal.
 func TestRedisAway(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	redis := storetest.StartRedis(t)
 	env := storetest.New(t)

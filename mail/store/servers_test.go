@@ -13,6 +13,7 @@ import (
 
 // Accounts, attachments and the queue on servers of their own.
 func TestServersApart(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	main, _ := storetest.Proxied(t, "")
 	users, _ := storetest.Proxied(t, "")
