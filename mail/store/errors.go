@@ -37,7 +37,7 @@ var (
 
 func codeOf(err error) mail.Code {
 	switch {
-	case maybeDone(err), hasCode(err, refusing):
+	case maybeDone(err), hasCode(err, refusing), unsent(err):
 		return mail.CodeUnavailable
 	case mongo.IsDuplicateKeyError(err):
 		return mail.CodeExists
@@ -59,6 +59,13 @@ func maybeDone(err error) bool {
 		return true
 	}
 	return unreplicated(err)
+}
+
+// unsent reports a command that did not go out, because the connections were
+// closed after another one's failure.
+func unsent(err error) bool {
+	var pool interface{ Retryable() bool }
+	return errors.As(err, &pool) && pool.Retryable()
 }
 
 func hasCode(err error, codes []int) bool {
