@@ -191,3 +191,21 @@ func TestSweepOrphans(t *testing.T) {
 	}
 	wantClean(t, s, u.ID)
 }
+
+// A task of a process that died is done by another.
+func TestTaskOfTheDead(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	s := env.Open(nil)
+	newUser(t, s, "ann")
+	task := must(s.StartQuota(ctx))(t)
+	lock := mail.NewID()
+	_, err := env.Collection(t, "tasks").UpdateOne(ctx, bson.D{{Key: "_id", Value: bson.ObjectID(task)}}, bson.D{{Key: "$set", Value: bson.D{
+		{Key: "locked", Value: bson.Binary{Data: lock[:]}}, {Key: "status", Value: "processing"}, {Key: "lockedUntil", Value: time.Now().Add(-time.Second)},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	works(t, s)
+	eventually(t, "the end of the task", func() bool { return !must(s.TaskWaits(ctx, task))(t) })
+}

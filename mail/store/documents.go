@@ -88,7 +88,7 @@ func (k *kind[T]) find(ctx context.Context, filter bson.D, o *options.FindOption
 func (k *kind[T]) page(ctx context.Context, filter bson.D, p Paging) ([]T, Cursors, error) {
 	op := "list " + k.name
 	var c Cursors
-	total, err := k.collection.CountDocuments(ctx, filter)
+	total, err := k.count(ctx, filter)
 	if err != nil {
 		return nil, c, fail(op, err)
 	}
@@ -136,6 +136,14 @@ func (k *kind[T]) page(ctx context.Context, filter bson.D, p Paging) ([]T, Curso
 		}
 	}
 	return out, c, nil
+}
+
+// count counts a list; that of a whole collection is the database's own number.
+func (k *kind[T]) count(ctx context.Context, filter bson.D) (int64, error) {
+	if len(filter) == 0 {
+		return k.collection.EstimatedDocumentCount(ctx)
+	}
+	return k.collection.CountDocuments(ctx, filter)
 }
 
 // conjunction holds where both do. Each may say something of the same field.

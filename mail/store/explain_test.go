@@ -262,6 +262,7 @@ func everyOperation(t *testing.T, s *store.Store) {
 	must(s.Repair(ctx, u.ID))(t)
 	must(s.Recover(ctx))(t)
 	check(s.DeleteMailbox(ctx, u.ID, a.ID))
+	everyChange(t, s, u.ID, box, trash)
 }
 
 // everySearch asks each source of a search, on both sides of a page, of new

@@ -105,9 +105,15 @@ func (s *Store) claimTask(ctx context.Context) (*taskRecord, bson.Binary, error)
 
 // releaseTasks frees tasks whose time has come, and those of processes that died.
 func (s *Store) releaseTasks(ctx context.Context) error {
-	_, err := s.tasks.UpdateMany(ctx, key("locked", key("$ne", false), "lockedUntil", key("$lt", s.now())),
-		key("$set", key("locked", false, "status", "waiting")))
-	return fail("release tasks", err)
+	// A delayed one is locked with true, one in hand with the binary lock.
+	for _, locked := range []any{true, key("$gte", bson.Binary{Data: []byte{}})} {
+		_, err := s.tasks.UpdateMany(ctx, key("locked", locked, "lockedUntil", key("$lt", s.now())),
+			key("$set", key("locked", false, "status", "waiting")))
+		if err != nil {
+			return fail("release tasks", err)
+		}
+	}
+	return nil
 }
 
 // runTask does a task, holding its lock, and removes it; one that failed is
