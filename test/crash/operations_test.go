@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestKillDuringOperations(t *testing.T) {
 		t.Skip("the database is another process there, and is not killed")
 	}
 	data := t.TempDir()
-	rng := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano()))) //nolint:gosec // chance for a test
+	rng := rand.New(rand.NewPCG(3, uint64(time.Now().UnixNano())))
 	kept := map[mail.ID]bool{}
 	for round := range rounds(t) {
 		for _, id := range killed(t, data, 500+rng.IntN(2000)) {
@@ -54,7 +55,7 @@ func TestKillDuringOperations(t *testing.T) {
 // and gives the messages that it acknowledged to be kept.
 func killed(t *testing.T, data string, operations int) (kept []mail.ID) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKillDuringOperations$") //nolint:gosec // this program
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKillDuringOperations$")
 	cmd.Env = append(os.Environ(), childVariable+"="+data)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -202,7 +203,7 @@ func operate(data string) {
 	}
 	go s.Work(ctx)
 	for i := range 6 {
-		a := &operator{s: s.Store, rng: rand.New(rand.NewPCG(uint64(i), uint64(time.Now().UnixNano())))} //nolint:gosec // chance for a test
+		a := &operator{s: s.Store, rng: rand.New(rand.NewPCG(uint64(i), uint64(time.Now().UnixNano())))}
 		go func() {
 			for {
 				a.once(ctx, i)
@@ -222,12 +223,9 @@ type operator struct {
 // say tells the parent. Conflicts and what others removed meanwhile are no
 // failures.
 func say(what string, err error) bool {
-	switch mail.CodeOf(err) {
-	case mail.CodeInternal, mail.CodeUnavailable:
-		if err != nil {
-			fmt.Println("failed", what, err)
-			return false
-		}
+	if mail.IsCode(err, mail.CodeInternal) || mail.IsCode(err, mail.CodeUnavailable) {
+		fmt.Println("failed", what, err)
+		return false
 	}
 	fmt.Println("done", what)
 	return err == nil
@@ -331,8 +329,11 @@ func (o *operator) wreck(ctx context.Context) {
 		err = o.s.DeleteMailbox(ctx, user, box.ID)
 	case 11:
 		kinds := []store.Bulk{
-			{Kind: store.BulkCopy, Target: other.ID}, {Kind: store.BulkMove, Target: other.ID}, {Kind: store.BulkExpunge, Archive: true},
-			{Kind: store.BulkDelete}, {Kind: store.BulkFlags, Change: store.FlagChange{Add: []mail.Flag{mail.FlagFlagged}}},
+			{Kind: store.BulkCopy, Target: other.ID},
+			{Kind: store.BulkMove, Target: other.ID},
+			{Kind: store.BulkExpunge, Archive: true},
+			{Kind: store.BulkDelete},
+			{Kind: store.BulkFlags, Change: store.FlagChange{Add: []mail.Flag{mail.FlagFlagged}}},
 		}
 		b := kinds[o.rng.IntN(len(kinds))]
 		b.User, b.Mailbox = user, box.ID
@@ -341,7 +342,7 @@ func (o *operator) wreck(ctx context.Context) {
 		}
 		_, err = o.s.StartBulk(ctx, b)
 	case 12:
-		_, err = o.s.EditUser(ctx, user, func(a *store.Account) error { a.Name = fmt.Sprint(o.n); return nil })
+		_, err = o.s.EditUser(ctx, user, func(a *store.Account) error { a.Name = strconv.Itoa(o.n); return nil })
 	default:
 		if o.rng.IntN(6) == 0 {
 			_, err = o.s.DeleteUser(ctx, user, time.Time{})
