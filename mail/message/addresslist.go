@@ -115,7 +115,9 @@ func (p *addressParser) hasBareAt() bool {
 }
 
 func (p *addressParser) word(text string, quoted bool) {
-	p.words = append(p.words, addressWord{text, quoted, p.space})
+	if len(p.words) < maxWords {
+		p.words = append(p.words, addressWord{text, quoted, p.space})
+	}
 	p.space = false
 }
 

@@ -119,7 +119,7 @@ func (d *deriver) run() {
 	if m.Text == "" && len(m.HTML) > 0 {
 		var parts []string
 		for _, s := range m.HTML {
-			parts = append(parts, htmlToText(s, maxText, true))
+			parts = append(parts, htmlToText(cutUTF8(s, maxHTML), maxText, true))
 		}
 		m.Text = strings.TrimSpace(strings.Join(parts, "\n"))
 	}
@@ -130,7 +130,7 @@ func (d *deriver) run() {
 // else from the text.
 func (d *deriver) intro() string {
 	if d.htmlIntro != "" {
-		if s := makeIntro(htmlToText(d.htmlIntro, introSource, false)); s != "" {
+		if s := makeIntro(htmlToText(cutUTF8(d.htmlIntro, maxIntroHTML), introSource, false)); s != "" {
 			return s
 		}
 	}
@@ -191,7 +191,7 @@ func (d *deriver) collect(n *Node, contentType string, c context) {
 		}
 		d.html = append(d.html, text)
 		if !c.alternative {
-			d.text = append(d.text, htmlToText(text, maxText, true))
+			d.text = append(d.text, htmlToText(cutUTF8(text, maxHTML), maxText, true))
 		}
 		return
 	}
@@ -305,19 +305,39 @@ func cutLines(b []byte, most int) []byte {
 	return b
 }
 
-var cidLink = regexp.MustCompile(`\bcid:([^\s"'<>)]+)`)
-
 // cidLinks points links to parts of the message to their stored names.
 func (d *deriver) cidLinks(s string) string {
-	if len(d.cids) == 0 || !strings.Contains(s, "cid:") {
+	const scheme = "cid:"
+	if len(d.cids) == 0 || !strings.Contains(s, scheme) {
 		return s
 	}
-	return cidLink.ReplaceAllStringFunc(s, func(link string) string {
-		if id, ok := d.cids[link[len("cid:"):]]; ok {
-			return "attachment:" + id
+	var b strings.Builder
+	b.Grow(len(s) + len(s)/4)
+	done := 0
+	for at := 0; ; {
+		i := strings.Index(s[at:], scheme)
+		if i < 0 {
+			break
 		}
-		return link
-	})
+		link := at + i
+		at = link + len(scheme)
+		if link > 0 && isKeyChar(s[link-1]) && s[link-1] != '*' && s[link-1] != '-' || link > 0 && s[link-1] == '_' {
+			continue // part of a longer word
+		}
+		end := len(s)
+		if n := strings.IndexAny(s[at:], " \t\r\n\f\"'<>)"); n >= 0 {
+			end = at + n
+		}
+		if id, ok := d.cids[s[at:end]]; ok {
+			b.WriteString(s[done:link])
+			b.WriteString("attachment:")
+			b.WriteString(id)
+			done = end
+		}
+		at = end
+	}
+	b.WriteString(s[done:])
+	return b.String()
 }
 
 // textToHTML shows plain text as HTML: paragraphs and line breaks.

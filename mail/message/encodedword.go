@@ -17,7 +17,7 @@ func DecodeHeader(s string) string {
 		return guessText([]byte(s))
 	}
 	d := wordDecoder{}
-	for s != "" {
+	for words := 0; s != "" && words < maxWords; {
 		i := strings.Index(s, "=?")
 		if i < 0 {
 			break
@@ -35,6 +35,7 @@ func DecodeHeader(s string) string {
 			d.plain(s[:i])
 		}
 		d.word(w)
+		words++
 		s = s[i+n:]
 	}
 	d.plain(s)

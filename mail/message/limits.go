@@ -31,12 +31,18 @@ const (
 	// maxAddresses is per header field, maxParams per value.
 	maxAddresses = 2000
 	maxParams    = 100
+	// maxWords is words in one address, and encoded words that are decoded in
+	// one value.
+	maxWords = 500
 	// maxBoundary is generous: RFC 2046 5.1.1 allows 70.
 	maxBoundary = 512
 	// maxSniffs is how often a boundary is looked for where none is declared.
 	maxSniffs = 4
 	// maxText is how much text is extracted of all parts, more than the database
-	// keeps; maxEncoded how much of a part is decoded for it.
-	maxText    = 1 << 20
-	maxEncoded = 2 << 20
+	// keeps; maxEncoded how much of a part is decoded for it, maxHTML how much
+	// HTML of a part is made text, maxIntroHTML how much for the intro.
+	maxText      = 1 << 20
+	maxEncoded   = 2 << 20
+	maxHTML      = 512 << 10
+	maxIntroHTML = 256 << 10
 )

@@ -58,9 +58,11 @@ type span struct{ header, body, end int }
 // made it applies the tree's operations.
 type plan struct {
 	pieces []piece
-	spans  map[*Node]span
-	ops    *opReader
-	bad    bool
+	// check sees the pieces instead of the list; it may refuse one.
+	check func(*piece) bool
+	spans map[*Node]span
+	ops   *opReader
+	bad   bool
 }
 
 // newPlan lists the tree's text with its operations applied. want limits
@@ -70,12 +72,31 @@ func newPlan(root *Node, ops []op, want map[*Node]bool) (*plan, error) {
 	if want != nil {
 		p.spans = make(map[*Node]span, len(want))
 	}
-	p.node(root, want)
-	p.mark()
-	if p.bad || !p.ops.finished() {
+	if !p.whole(root, want) {
 		return nil, ErrCorrupt
 	}
 	return p, nil
+}
+
+// checkPlan shows the pieces of a plan, one after another, and reports whether
+// all were taken.
+func checkPlan(root *Node, ops []op, check func(*piece) bool) bool {
+	p := &plan{ops: newOpReader(ops), check: check}
+	return p.whole(root, nil)
+}
+
+func (p *plan) whole(root *Node, want map[*Node]bool) bool {
+	p.node(root, want)
+	p.mark()
+	return !p.bad && p.ops.finished()
+}
+
+func (p *plan) put(c piece) {
+	if p.check == nil {
+		p.pieces = append(p.pieces, c)
+	} else if !p.bad {
+		p.bad = !p.check(&c)
+	}
 }
 
 const lineBreak = "\r\n"
@@ -132,16 +153,16 @@ func (p *plan) str(s string) {
 // add applies the operations to one piece of canonical text.
 func (p *plan) add(c piece) {
 	if p.ops == nil {
-		p.pieces = append(p.pieces, c)
+		p.put(c)
 		return
 	}
 	for off, left := int64(0), c.length(); left > 0; {
 		kind, n := p.ops.next(left)
 		switch kind {
 		case opCopy:
-			p.pieces = append(p.pieces, c.cut(off, n))
+			p.put(c.cut(off, n))
 		case opInsert:
-			p.pieces = append(p.pieces, piece{data: p.ops.insert()})
+			p.put(piece{data: p.ops.insert()})
 			continue
 		case opSkip:
 		}
@@ -152,7 +173,7 @@ func (p *plan) add(c piece) {
 // mark takes what is inserted here and gives the index of the next piece.
 func (p *plan) mark() int {
 	for p.ops.insertDue() {
-		p.pieces = append(p.pieces, piece{data: p.ops.insert()})
+		p.put(piece{data: p.ops.insert()})
 	}
 	return len(p.pieces)
 }

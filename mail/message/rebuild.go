@@ -74,29 +74,18 @@ func makePatch(t *text, root *Node, ends *lineEnds) (data []byte, ok bool) {
 // exact reports whether the tree and the operations give [from, to) of the
 // text.
 func exact(t *text, from, to int, root *Node, ops []op) bool {
-	pl, err := newPlan(root, ops, nil)
-	if err != nil {
-		return false
-	}
-	for i := range pl.pieces {
-		q := &pl.pieces[i]
-		n := int(q.length())
+	ok := checkPlan(root, ops, func(q *piece) bool {
+		at, n := from, int(q.length())
+		from += n
 		switch {
-		case from+n > to:
+		case from > to:
 			return false
 		case q.src != nil:
-			// A stretch of the same text is itself.
-			if q.from != int64(from) {
-				return false
-			}
+			return q.from == int64(at) // a stretch of the same text is itself
 		case q.data != nil:
-			if !t.has(from, q.data) {
-				return false
-			}
-		case string(t.at(from, n)) != q.text:
-			return false
+			return t.has(at, q.data)
 		}
-		from += n
-	}
-	return from == to
+		return string(t.at(at, n)) == q.text
+	})
+	return ok && from == to
 }
