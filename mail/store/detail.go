@@ -178,9 +178,12 @@ func (s *Store) opener(ctx context.Context, d *detailRecord) message.Opener {
 	}
 }
 
+// sectionFields are what a section is made of, without text and HTML.
+var sectionFields = key("mimeTree", 1, "eider.patch", 1, "size", 1)
+
 // Raw opens the message, byte for byte as it was received, and gives its size.
 func (s *Store) Raw(ctx context.Context, user, mailbox mail.ID, uid mail.UID) (io.ReadCloser, int64, error) {
-	d, err := s.findDetail(ctx, "read raw message", byUID(user, mailbox, uid), options.FindOne())
+	d, err := s.findDetail(ctx, "read raw message", byUID(user, mailbox, uid), options.FindOne().SetProjection(sectionFields))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -191,7 +194,15 @@ func (s *Store) Raw(ctx context.Context, user, mailbox mail.ID, uid mail.UID) (i
 // Section opens a section of a message (RFC 9051 6.4.5.1), exactly the bytes
 // received. CodeNotFound when the message has no such section.
 func (s *Store) Section(ctx context.Context, user, mailbox mail.ID, uid mail.UID, spec message.Section) (io.ReadCloser, error) {
-	d, err := s.findDetail(ctx, "read section", byUID(user, mailbox, uid), options.FindOne())
+	fields := sectionFields
+	switch spec.Kind {
+	case message.SectionHeaderFields, message.SectionHeaderFieldsNot:
+		if len(spec.Path) == 0 {
+			fields = key("mimeTree.header", 1)
+		}
+	default:
+	}
+	d, err := s.findDetail(ctx, "read section", byUID(user, mailbox, uid), options.FindOne().SetProjection(fields))
 	if err != nil {
 		return nil, err
 	}
