@@ -91,11 +91,11 @@ func (p *plan) whole(root *Node, want map[*Node]bool) bool {
 	return !p.bad && p.ops.finished()
 }
 
-func (p *plan) put(c piece) {
+func (p *plan) put(c *piece) {
 	if p.check == nil {
-		p.pieces = append(p.pieces, c)
+		p.pieces = append(p.pieces, *c)
 	} else if !p.bad {
-		p.bad = !p.check(&c)
+		p.bad = !p.check(c)
 	}
 }
 
@@ -153,16 +153,17 @@ func (p *plan) str(s string) {
 // add applies the operations to one piece of canonical text.
 func (p *plan) add(c piece) {
 	if p.ops == nil {
-		p.put(c)
+		p.put(&c)
 		return
 	}
 	for off, left := int64(0), c.length(); left > 0; {
 		kind, n := p.ops.next(left)
 		switch kind {
 		case opCopy:
-			p.put(c.cut(off, n))
+			part := c.cut(off, n)
+			p.put(&part)
 		case opInsert:
-			p.put(piece{data: p.ops.insert()})
+			p.put(&piece{data: p.ops.insert()})
 			continue
 		case opSkip:
 		}
@@ -173,7 +174,7 @@ func (p *plan) add(c piece) {
 // mark takes what is inserted here and gives the index of the next piece.
 func (p *plan) mark() int {
 	for p.ops.insertDue() {
-		p.put(piece{data: p.ops.insert()})
+		p.put(&piece{data: p.ops.insert()})
 	}
 	return len(p.pieces)
 }
