@@ -59,6 +59,7 @@ generate-check: generate ## the committed output is what the sources give
 
 bench: ## figures: pages, deliveries, weight, memory
 	go run ./test/bench
+	cd test/bench/mime && go run .
 
 crash: ## kill -9 during deliveries, and of the embedded store alone, 200 rounds each
 	EIDER_TEST_CRASH_ROUNDS=200 go test -count=1 -timeout 60m ./test/crash && \
