@@ -2,7 +2,6 @@ package message
 
 import (
 	"bytes"
-	"html"
 	"regexp"
 	"strings"
 )
@@ -340,9 +339,12 @@ func (d *deriver) cidLinks(s string) string {
 	return b.String()
 }
 
-// textToHTML shows plain text as HTML: paragraphs and line breaks.
+// escaper does what html.EscapeString does.
+var escaper = strings.NewReplacer("&", "&amp;", "'", "&#39;", "<", "&lt;", ">", "&gt;", `"`, "&#34;")
+
+// textToHTML shows plain text as HTML: paragraphs and line breaks. It ends
+// where the database would cut it.
 func textToHTML(s string) string {
-	s = html.EscapeString(s)
 	var b strings.Builder
 	b.Grow(len(s) + len(s)/16 + 16)
 	b.WriteString("<p>")
@@ -361,7 +363,14 @@ func textToHTML(s string) string {
 			}
 		}
 		begun, empty = true, 0
-		b.WriteString(line)
+		for line != "" && b.Len() < maxText {
+			part := cutUTF8(line, 32<<10)
+			if part == "" {
+				break // not UTF-8; cannot be
+			}
+			_, _ = escaper.WriteString(&b, part) // a Builder takes everything
+			line = line[len(part):]
+		}
 	}
 	b.WriteString("</p>")
 	return b.String()

@@ -29,6 +29,7 @@ func FuzzParse(f *testing.F) {
 		if got := rebuilt(t, m); !bytes.Equal(got, raw) {
 			t.Fatalf("rebuilt\n%q\nwant\n%q", got, raw)
 		}
+		sameInFile(t, raw, m)
 		if got := readSection(t, m, Section{Kind: SectionHeader}) + readSection(t, m, Section{Kind: SectionText}); got != string(raw) {
 			t.Fatalf("header and text\n%q\nwant\n%q", got, raw)
 		}

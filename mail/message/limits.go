@@ -38,10 +38,10 @@ const (
 	maxBoundary = 512
 	// maxSniffs is how often a boundary is looked for where none is declared.
 	maxSniffs = 4
-	// maxText is how much text is extracted of all parts, more than the database
-	// keeps; maxEncoded how much of a part is decoded for it, maxHTML how much
+	// maxText is how much text is extracted of all parts: what the database
+	// keeps of HTML, and more than it keeps of text; maxEncoded how much of a part is decoded for it, maxHTML how much
 	// HTML of a part is made text, maxIntroHTML how much for the intro.
-	maxText      = 1 << 20
+	maxText      = 640 << 10
 	maxEncoded   = 2 << 20
 	maxHTML      = 512 << 10
 	maxIntroHTML = 256 << 10

@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"sync"
 	"syscall"
@@ -17,9 +18,9 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// watch runs f and gives its time, and how far the heap rose above what was
-// there before. The heap is looked at all the time from beside; the time is
-// that of a run that nobody looks at.
+// watch runs f and gives its time, and how far what is alive on the heap rose
+// above what was there before. For that the collector runs without pause and
+// is asked from beside; the time is that of a run by itself.
 func watch(f func()) (took time.Duration, peak uint64) {
 	runtime.GC()
 	start := processorTime()
@@ -27,6 +28,7 @@ func watch(f func()) (took time.Duration, peak uint64) {
 	took = processorTime() - start
 	runtime.GC()
 	base := inUse()
+	defer debug.SetGCPercent(debug.SetGCPercent(1))
 	done := make(chan struct{})
 	var beside sync.WaitGroup
 	beside.Go(func() {
@@ -38,21 +40,18 @@ func watch(f func()) (took time.Duration, peak uint64) {
 			case <-done:
 				return
 			default:
-				runtime.Gosched()
+				runtime.GC()
 			}
 		}
 	})
 	f()
-	if now := inUse(); now > base {
-		peak = max(peak, now-base)
-	}
 	close(done)
 	beside.Wait()
 	return took, peak
 }
 
 func inUse() uint64 {
-	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }
