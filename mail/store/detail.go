@@ -195,12 +195,8 @@ func (s *Store) Raw(ctx context.Context, user, mailbox mail.ID, uid mail.UID) (i
 // received. CodeNotFound when the message has no such section.
 func (s *Store) Section(ctx context.Context, user, mailbox mail.ID, uid mail.UID, spec message.Section) (io.ReadCloser, error) {
 	fields := sectionFields
-	switch spec.Kind {
-	case message.SectionHeaderFields, message.SectionHeaderFieldsNot:
-		if len(spec.Path) == 0 {
-			fields = key("mimeTree.header", 1)
-		}
-	default:
+	if some := spec.Kind == message.SectionHeaderFields || spec.Kind == message.SectionHeaderFieldsNot; some && len(spec.Path) == 0 {
+		fields = key("mimeTree.header", 1)
 	}
 	d, err := s.findDetail(ctx, "read section", byUID(user, mailbox, uid), options.FindOne().SetProjection(fields))
 	if err != nil {
