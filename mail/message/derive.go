@@ -263,7 +263,11 @@ var metaTag = regexp.MustCompile(`(?i)<meta\s[^>]{0,200}charset\s*=\s*["']?\s*([
 // metaCharset is the charset that HTML names in its first KiB (WHATWG HTML
 // 13.2.3.2), "" for none.
 func metaCharset(b []byte) string {
-	if found := metaTag.FindSubmatch(b[:min(len(b), 1024)]); found != nil {
+	b = b[:min(len(b), 1024)]
+	if !bytes.Contains(bytes.ToLower(b), []byte("charset")) {
+		return "" // the expression costs much more
+	}
+	if found := metaTag.FindSubmatch(b); found != nil {
 		return string(found[1])
 	}
 	return ""
