@@ -179,5 +179,5 @@ func (p *parser) headerText(s string) string {
 		return s
 	}
 	p.defects.add(defectRawHeader)
-	return guessText([]byte(s))
+	return guessText([]byte(s[:min(len(s), maxRawValue)]))
 }

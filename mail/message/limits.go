@@ -31,6 +31,8 @@ const (
 	// maxAddresses is per header field, maxParams per value.
 	maxAddresses = 2000
 	maxParams    = 100
+	// maxRawValue is how much of a value of raw bytes is analysed.
+	maxRawValue = 64 << 10
 	// maxWords is words in one address, and encoded words that are decoded in
 	// one value.
 	maxWords = 500

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // decodeUTF7 reads RFC 2152. What is no UTF-7 is kept as it is.
@@ -24,7 +25,7 @@ func decodeUTF7(b []byte, shift byte) string {
 		case end == i+1 && end < len(b) && b[end] == '-':
 			out.WriteByte(shift)
 		default:
-			out.WriteString(utf7Run(b[i+1 : end]))
+			utf7Run(&out, b[i+1:end])
 		}
 		i = end
 		if i < len(b) && b[i] == '-' {
@@ -35,14 +36,23 @@ func decodeUTF7(b []byte, shift byte) string {
 }
 
 // utf7Run decodes one run of modified base64: UTF-16, big endian.
-func utf7Run(b []byte) string {
+func utf7Run(out *strings.Builder, b []byte) {
 	raw := make([]byte, base64.RawStdEncoding.DecodedLen(len(b)))
 	n, _ := base64.RawStdEncoding.Decode(raw, b) // what decodes before an error is kept
-	units := make([]uint16, 0, n/2)
+	unit := func(i int) rune { return rune(raw[i])<<8 | rune(raw[i+1]) }
 	for i := 0; i+1 < n; i += 2 {
-		units = append(units, uint16(raw[i])<<8|uint16(raw[i+1]))
+		r := unit(i)
+		if utf16.IsSurrogate(r) {
+			var low rune
+			if i+3 < n {
+				low = unit(i + 2)
+			}
+			if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+				i += 2
+			}
+		}
+		out.WriteRune(r)
 	}
-	return string(utf16.Decode(units))
 }
 
 func isBase64(c byte) bool {
