@@ -85,6 +85,8 @@ func Register(e *echo.Echo, o Options) {
 	add(http.MethodPost, "/authenticate", s.authenticate)
 
 	add(http.MethodGet, user+"/mailboxes", s.mailboxes)
+	add(http.MethodGet, user+"/search", s.search)
+	add(http.MethodPost, user+"/search", s.searchApply)
 	add(http.MethodGet, messages, s.messages)
 	add(http.MethodPut, messages, s.updateMessages)
 	add(http.MethodDelete, messages, s.deleteMessages)
