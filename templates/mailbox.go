@@ -27,8 +27,10 @@ type List struct {
 	Here string
 	// Filter is "", unread, starred or attachments; its links are MailboxURL(Mailbox)?filter=….
 	Filter string
-	// Query is the search that made the list, empty for none.
-	Query string
+	// Query is the search that made the list, empty for none. Search is set on
+	// the page of a search, also before anything was asked.
+	Query  string
+	Search *Search
 	// MoveTo are the folders of the move list, without this one.
 	MoveTo []Target
 	// SelectAll checks every row, for ?select=all without script.
@@ -55,6 +57,9 @@ type Row struct {
 	// Draft shows the word "Draft" after the name.
 	Draft          bool
 	Subject, Intro string
+	// SubjectParts and IntroParts are the same texts with what was searched for
+	// marked; nil for nothing marked.
+	SubjectParts, IntroParts []Part
 	// Count is messages in the conversation; shown from 2.
 	Count                        int
 	Unread, Starred, Attachments bool
@@ -65,4 +70,23 @@ type Row struct {
 	Order string
 	// Open marks the message shown in the reader.
 	Open bool
+}
+
+// Part is a piece of a text; a Hit is what was searched for.
+type Part struct {
+	Text string
+	Hit  bool
+}
+
+// Search is what the head of a page of results shows.
+type Search struct {
+	// Folder and Use name the folder that can be searched alone, as in Folder;
+	// InFolder tells that it is. FolderURL and AllURL ask for either.
+	Folder, Use       string
+	InFolder          bool
+	FolderURL, AllURL string
+	// Box is the folder's id, kept in the form; In is the same where it is searched alone.
+	Box, In string
+	// Indexing tells that more may be found later.
+	Indexing bool
 }

@@ -45,7 +45,9 @@ type Shell struct {
 	Quota   Quota
 	// Search shows the search box (GET PathSearch, field "q") filled with Query.
 	Search bool
-	Query  string
+	// SearchBox is the folder that the page shows, which a search may be kept to; empty for none.
+	SearchBox string
+	Query     string
 	// Toast is shown once, nil for none.
 	Toast *Toast
 	// Live is filled where the page shall follow changes.

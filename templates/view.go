@@ -90,8 +90,11 @@ func (s Shell) titledShell(key string) Shell {
 }
 
 func (m Mailbox) heading() string {
-	if m.List.Query != "" {
+	switch {
+	case m.List.Query != "":
 		return m.T("search.results")
+	case m.List.Search != nil:
+		return m.T("search.short")
 	}
 	return folderName(m.Page, m.List.Name, m.List.Use)
 }
@@ -118,6 +121,8 @@ func (m Mailbox) emptyTitle() string {
 	switch {
 	case m.List.Query != "":
 		return m.T("empty.search")
+	case m.List.Search != nil:
+		return m.T("search")
 	case m.List.Filter != "":
 		return m.T("empty.filter")
 	case m.List.Use == "inbox" && m.List.Total == 0:
@@ -130,6 +135,8 @@ func (m Mailbox) emptyText() string {
 	switch {
 	case m.List.Query != "":
 		return m.T("empty.search.text")
+	case m.List.Search != nil:
+		return m.T("search.begin")
 	case m.List.Filter != "":
 		return m.T("empty.filter.text")
 	case m.List.Use == "inbox":

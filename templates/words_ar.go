@@ -40,7 +40,8 @@ var wordsAr = map[string]string{
 	"error.500": "حدث عطل عندنا", "error.500.text": "بريدك سليم. حاول مرة أخرى بعد قليل.",
 
 	"shell.skip": "إلى الرسائل", "shell.heading": "بريد %s", "folders": "المجلدات", "folders.close": "إغلاق المجلدات",
-	"search": "البحث في البريد", "search.short": "بحث", "search.results": "نتائج البحث", "settings": "الإعدادات", "account": "الحساب: %s",
+	"search": "البحث في البريد", "search.short": "بحث", "search.results": "نتائج البحث", "search.help": "كلمات، أو:", "search.where": "مكان البحث", "search.all": "كل البريد",
+	"search.indexing": "ما زال البريد يُجهَّز للبحث. قد يظهر المزيد لاحقًا.", "search.begin": "اكتب كلمات أو اسمًا أو جزءًا من عنوان.", "settings": "الإعدادات", "account": "الحساب: %s",
 	"compose": "رسالة جديدة", "quota": "مستعمل %s من %s", "undo": "تراجع", "close": "إغلاق", "more": "المزيد",
 	"dock.main": "القائمة الرئيسية", "dock.message": "إجراءات الرسالة",
 	"use.inbox": "الوارد", "use.starred": "المميزة", "use.drafts": "المسودات", "use.sent": "المرسلة", "use.archive": "الأرشيف", "use.junk": "المزعجة", "use.trash": "المهملات",

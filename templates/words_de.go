@@ -40,7 +40,8 @@ var wordsDe = map[string]string{
 	"error.500": "Bei uns ist etwas kaputtgegangen", "error.500.text": "Ihre Post ist sicher. Versuchen Sie es gleich noch einmal.",
 
 	"shell.skip": "Zu den Nachrichten springen", "shell.heading": "Post von %s", "folders": "Ordner", "folders.close": "Ordner schließen",
-	"search": "Post durchsuchen", "search.short": "Suche", "search.results": "Suchergebnisse", "settings": "Einstellungen", "account": "Konto: %s",
+	"search": "Post durchsuchen", "search.short": "Suche", "search.results": "Suchergebnisse", "search.help": "Wörter, oder:", "search.where": "Wo suchen", "search.all": "Alle Nachrichten",
+	"search.indexing": "Die Post wird noch für die Suche vorbereitet. Später wird vielleicht mehr gefunden.", "search.begin": "Wörter, ein Name oder ein Teil einer Adresse.", "settings": "Einstellungen", "account": "Konto: %s",
 	"compose": "Schreiben", "quota": "%s von %s belegt", "undo": "Rückgängig", "close": "Schließen", "more": "Mehr",
 	"dock.main": "Hauptmenü", "dock.message": "Aktionen für die Nachricht",
 	"use.inbox": "Eingang", "use.starred": "Mit Stern", "use.drafts": "Entwürfe", "use.sent": "Gesendet", "use.archive": "Archiv", "use.junk": "Spam", "use.trash": "Papierkorb",

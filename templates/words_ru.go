@@ -40,7 +40,8 @@ var wordsRu = map[string]string{
 	"error.500": "У нас что-то сломалось", "error.500.text": "Ваша почта цела. Попробуйте ещё раз чуть позже.",
 
 	"shell.skip": "К письмам", "shell.heading": "Почта: %s", "folders": "Папки", "folders.close": "Закрыть папки",
-	"search": "Поиск в почте", "search.short": "Поиск", "search.results": "Найденное", "settings": "Настройки", "account": "Учётная запись: %s",
+	"search": "Поиск в почте", "search.short": "Поиск", "search.results": "Найденное", "search.help": "Слова или:", "search.where": "Где искать", "search.all": "Вся почта",
+	"search.indexing": "Почта ещё готовится к поиску. Позже может найтись больше.", "search.begin": "Введите слова, имя или часть адреса.", "settings": "Настройки", "account": "Учётная запись: %s",
 	"compose": "Написать", "quota": "Занято %s из %s", "undo": "Отменить", "close": "Закрыть", "more": "Ещё",
 	"dock.main": "Главное меню", "dock.message": "Действия с письмом",
 	"use.inbox": "Входящие", "use.starred": "Со звездой", "use.drafts": "Черновики", "use.sent": "Отправленные", "use.archive": "Архив", "use.junk": "Спам", "use.trash": "Корзина",

@@ -84,7 +84,12 @@ func (p *pages) zone(name string) (*time.Location, bool) {
 // the page shows, zero for none.
 func (p *pages) shell(c echo.Context, title string, current mail.ID, boxes []mail.Mailbox) templates.Shell {
 	s := session.Of(c)
+	box := ""
+	if !current.IsZero() {
+		box = current.String()
+	}
 	return templates.Shell{
+		Search: true, SearchBox: box,
 		Page: p.page(c, title),
 		Name: s.User.Name, Address: s.User.Address,
 		Folders: folders(boxes, current),

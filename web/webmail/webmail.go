@@ -110,6 +110,7 @@ func (p *pages) visitors(app *echo.Group) {
 
 	in := app.Group("", p.signedIn)
 	get(in, templates.PathMail, p.home)
+	get(in, templates.PathSearch, p.search)
 	get(in, "/mail/:mailbox", p.mailbox)
 	in.POST("/mail/:mailbox", p.act)
 	in.POST(templates.PathUndo, p.undo)
