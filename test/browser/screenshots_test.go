@@ -53,6 +53,8 @@ func TestScreenshots(t *testing.T) {
 		{"mailbox", lena, "/mail/inbox", nil},
 		{"empty", lena, "/mail/junk", nil},
 		{"message", lena, newest, nil},
+		{"search", lena, "/search?q=the+OR+-nothing&box=inbox", nil},
+		{"nothing-found", lena, "/search?q=nothinglikethis", nil},
 		{"html", lena, booking, func(p *tab) { p.wait(`document.querySelector("iframe[data-frame][data-sized]")`) }},
 		{"selected", lena, "/mail/inbox", func(p *tab) {
 			p.text(`(()=>{const c=document.querySelectorAll("#rows li.row input.ck");c[0].click();c[2].click();return ""})()`)
