@@ -151,16 +151,7 @@ func TestEveryQueryUsesAnIndex(t *testing.T) {
 	if len(seen.seen) < 40 {
 		t.Errorf("only %d shapes seen", len(seen.seen))
 	}
-	for name, c := range seen.seen {
-		plan, err := env.Explain(ctx, c.database, c.command)
-		if err != nil {
-			t.Errorf("explain %s: %v", name, err)
-			continue
-		}
-		if strings.Contains(plan.String(), "COLLSCAN") {
-			t.Errorf("reads the whole collection: %s\n%v", name, c.command)
-		}
-	}
+	explainAll(ctx, t, seen)
 }
 
 // everyOperation calls each operation of the store at least once.

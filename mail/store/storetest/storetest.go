@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -47,6 +48,9 @@ func New(t testing.TB) *Env {
 	t.Helper()
 	env := &Env{t: t, Log: slog.New(slog.NewTextHandler(writer{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	env.options = store.Options{Log: env.Log}
+	if see := observer.Load(); see != nil {
+		env.options.Monitor = Watch(*see)
+	}
 	env.openSignals()
 	if uri := os.Getenv("EIDER_TEST_MONGO"); uri != "" {
 		// A name of its own keeps concurrent test processes apart. The server
@@ -108,6 +112,13 @@ func (e *Env) Open(change func(*store.Options)) *store.Store {
 	})
 	return s
 }
+
+// observer sees the commands of all stores without a monitor of their own.
+var observer atomic.Pointer[func(*event.CommandStartedEvent)]
+
+// Observe has see called for each command of the stores that tests open from
+// now on, for a TestMain that looks at the whole suite.
+func Observe(see func(*event.CommandStartedEvent)) { observer.Store(&see) }
 
 // Watch is a command monitor that calls see for each command.
 func Watch(see func(*event.CommandStartedEvent)) *event.CommandMonitor {
