@@ -12,22 +12,31 @@ import (
 // []byte (decoded text, stored as binary) or, for addresses, a []any of
 // []any{name []byte, nil, local-part []byte, domain []byte}. RFC 9051 7.5.2:
 // sender and reply-to default to from; a group is a start and an end marker.
-func (n *Node) Envelope() []any {
+func (n *Node) Envelope() []any { return n.envelope(DecodeHeader) }
+
+// envelope has its texts in the form that f gives encoded words.
+func (n *Node) envelope(f textForm) []any {
 	h := n.Parsed
 	from := h.Addresses("from")
 	return []any{
 		orNil(h.lastNonEmpty("date")),
-		[]byte(strings.TrimSpace(DecodeHeader(h.lastNonEmpty("subject")))),
-		envelopeAddresses(from),
-		envelopeAddresses(orDefault(h.Addresses("sender"), from)),
-		envelopeAddresses(orDefault(h.Addresses("reply-to"), from)),
-		envelopeAddresses(h.Addresses("to")),
-		envelopeAddresses(h.Addresses("cc")),
-		envelopeAddresses(h.Addresses("bcc")),
+		[]byte(strings.TrimSpace(f(h.lastNonEmpty("subject")))),
+		envelopeAddresses(from, f),
+		envelopeAddresses(orDefault(h.Addresses("sender"), from), f),
+		envelopeAddresses(orDefault(h.Addresses("reply-to"), from), f),
+		envelopeAddresses(h.Addresses("to"), f),
+		envelopeAddresses(h.Addresses("cc"), f),
+		envelopeAddresses(h.Addresses("bcc"), f),
 		orNil(h.Get("in-reply-to")),
 		orNil(h.Get("message-id")),
 	}
 }
+
+// textForm is how texts with encoded words (RFC 2047) are written: decoded, or
+// as they stand.
+type textForm func(string) string
+
+func asItStands(s string) string { return s }
 
 func orNil(s string) any {
 	if s == "" {
@@ -50,19 +59,19 @@ func bytesOrNil(s string) any {
 	return []byte(s)
 }
 
-func envelopeAddresses(list []Address) any {
+func envelopeAddresses(list []Address, f textForm) any {
 	if len(list) == 0 {
 		return nil
 	}
-	return appendEnvelope(make([]any, 0, len(list)), list)
+	return appendEnvelope(make([]any, 0, len(list)), list, f)
 }
 
-func appendEnvelope(out []any, list []Address) []any {
+func appendEnvelope(out []any, list []Address, f textForm) []any {
 	for _, a := range list {
-		name := DecodeHeader(a.Name)
+		name := f(a.Name)
 		if a.Group != nil {
 			out = append(out, []any{nil, nil, []byte(name), nil})
-			out = appendEnvelope(out, a.Group)
+			out = appendEnvelope(out, a.Group, f)
 			out = append(out, []any{nil, nil, nil, nil})
 			continue
 		}
@@ -73,7 +82,7 @@ func appendEnvelope(out []any, list []Address) []any {
 		if unicode, err := idna.ToUnicode(domain); err == nil {
 			domain = unicode
 		}
-		out = append(out, []any{bytesOrNil(name), nil, bytesOrNil(DecodeHeader(local)), bytesOrNil(domain)})
+		out = append(out, []any{bytesOrNil(name), nil, bytesOrNil(f(local)), bytesOrNil(domain)})
 	}
 	return out
 }

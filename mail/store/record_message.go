@@ -236,7 +236,7 @@ func outcomeFields(a *Append) bson.D {
 
 // ownFields is the field eider, which WildDuck ignores.
 func ownFields(n *newMessage, a *Append) bson.D {
-	var d bson.D
+	d := wireFields(a.Message.Root)
 	if n.indexed {
 		d = append(d, termMark)
 	}
