@@ -22,7 +22,7 @@ func (s suite) Run() int {
 	seen := &shapes{seen: map[string]shape{}}
 	storetest.Observe(seen.see)
 	code := s.tests.Run()
-	if code != 0 || os.Getenv("EIDER_TEST_MONGO") != "" || len(seen.seen) == 0 {
+	if code != 0 || os.Getenv("EIDER_TEST_MONGO") != "" || storetest.Shared() != "" || len(seen.seen) == 0 {
 		return code
 	}
 	t := &afterwards{}
@@ -63,7 +63,7 @@ func (t *afterwards) TempDir() string {
 // Errorf implements testing.TB.
 func (t *afterwards) Errorf(format string, args ...any) {
 	t.failed = true
-	fmt.Printf("--- FAIL: the queries of the suite\n    "+format+"\n", args...) //nolint:forbidigo // there is no test to log to
+	fmt.Printf("--- FAIL: the queries of the suite\n    "+format+"\n", args...)
 }
 
 // Fatalf implements testing.TB.

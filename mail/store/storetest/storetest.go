@@ -32,6 +32,11 @@ type Env struct {
 	options store.Options
 }
 
+// Shared names the one database that all tests use, those of other processes
+// too, where EIDER_TEST_DATABASE says so. A test then has an account to itself,
+// and no more.
+func Shared() string { return os.Getenv("EIDER_TEST_DATABASE") }
+
 // Open returns a store on an empty database, closed when the test ends.
 func Open(t testing.TB) *store.Store { return New(t).Open(nil) }
 
@@ -56,6 +61,9 @@ func New(t testing.TB) *Env {
 		// A name of its own keeps concurrent test processes apart. The server
 		// of a test run is thrown away, so the database may stay.
 		name := "eidertest_" + mail.NewID().String()
+		if shared := Shared(); shared != "" {
+			name = shared
+		}
 		env.options.URI, env.options.Database, env.options.SenderDatabase = uri, name, name+"_sender"
 		return env
 	}
@@ -80,7 +88,11 @@ func (e *Env) openSignals() {
 		if err != nil {
 			e.t.Fatalf("connect to Redis: %v", err)
 		}
-		e.Signal = prefixed{sig, "test:" + mail.NewID().String() + ":"}
+		name := mail.NewID().String()
+		if shared := Shared(); shared != "" {
+			name = shared
+		}
+		e.Signal = prefixed{sig, "test:" + name + ":"}
 	} else {
 		e.Signal = signal.NewMemory(signal.MemoryOptions{})
 	}
