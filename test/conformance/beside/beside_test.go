@@ -274,7 +274,7 @@ func (p *pair) flagAlways(who person, inbox box) {
 	}
 	messages := path("/users/%s/mailboxes/%s/messages", who.id, inbox.ID)
 	for i := range 40 {
-		uid := imap.UID(i%10 + 1) //nolint:gosec // small
+		uid := imap.UID(i%10 + 1)
 		seen := imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}
 		if i%2 == 1 {
 			seen.Op = imap.StoreFlagsDel
