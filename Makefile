@@ -47,6 +47,7 @@ $(GOLANGCI):
 
 lint: $(GOLANGCI) ## go vet and golangci-lint
 	go vet ./...
+	cd test/bench/mime && go vet .
 	$(GOLANGCI) run
 
 generate: ## templ, style sheet, the lists of docs/docstore.md
