@@ -179,11 +179,8 @@ func guessPlain(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
 	}
-	label := "windows-1252"
-	if best, err := chardet.NewTextDetector().DetectBest(guessSample(b)); err == nil && best.Confidence >= 30 {
-		label = lowerTrim(best.Charset)
-	}
-	if label == "iso-8859-1" {
+	label := likeliest(guessSample(b))
+	if label == "" || label == "iso-8859-1" {
 		label = "windows-1252"
 	}
 	enc := encodingFor(label)
@@ -201,6 +198,22 @@ func guessPlain(b []byte) string {
 		return strings.ToValidUTF8(string(b), "\uFFFD")
 	}
 	return string(out)
+}
+
+// likeliest is the charset that the statistics name, "" for none. They list
+// equals in no order, and the same bytes have to give the same text each time.
+func likeliest(b []byte) string {
+	list, err := chardet.NewTextDetector().DetectAll(b)
+	if err != nil {
+		return ""
+	}
+	label, confidence := "", 29
+	for _, r := range list {
+		if name := lowerTrim(r.Charset); r.Confidence > confidence || r.Confidence == confidence && label != "" && name < label {
+			label, confidence = name, r.Confidence
+		}
+	}
+	return label
 }
 
 // eastern are charsets of two bytes. The statistics need more text than a

@@ -2,6 +2,7 @@ package safehtml
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -145,10 +146,16 @@ func (w *valueWriter) token(t token) bool {
 	return false
 }
 
+// oddWords have no meaning in a value that is allowed here. They are names of
+// functions, properties and values that load, cover or run something, in this
+// or in an older browser, which might read them otherwise.
+var oddWords = []string{"expression", "behavior", "binding", "fixed", "sticky", "absolute", "image-set", "cross-fade", "javascript", "cursor", "animation", "transition", "filter"}
+
 func (w *valueWriter) word(s string) bool {
-	w.words = append(w.words, strings.ToLower(s))
+	lower := strings.ToLower(s)
+	w.words = append(w.words, lower)
 	w.put(s)
-	return identifier(s) && len(s) <= 100
+	return identifier(s) && len(s) <= 100 && !slices.ContainsFunc(oddWords, func(odd string) bool { return strings.Contains(lower, odd) })
 }
 
 func (w *valueWriter) url(raw string) bool {
