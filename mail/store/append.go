@@ -222,6 +222,10 @@ func (s *Store) appended(ctx context.Context, a *Append, n *newMessage, got *all
 		unseen: unseen, idate: n.idate, junk: count(n.junk), ignore: a.Ignore, calm: got.calm,
 	})
 	people.Wait()
+	var err error
+	if n.thread, err = s.settleThread(rest, a.User, n.thread, a.Message); err != nil {
+		s.log.LogAttrs(rest, slog.LevelWarn, "settle conversation", slog.String("user", a.User.String()), slog.Any("err", err))
+	}
 }
 
 func count(b bool) int {

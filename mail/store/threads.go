@@ -143,37 +143,80 @@ func (s *Store) joinThread(ctx context.Context, user, thread mail.ID, subject st
 	return fail("join conversation", err)
 }
 
+// settleThread is called once a message is stored: what another process did to
+// its conversation meanwhile is found and finished. Two processes may have
+// founded it at once, or one may have merged it away before the message was
+// there to be moved. Each writes its references before it looks, and stores its
+// message before it looks here, so the later of the two sees the other. It
+// gives the conversation that the message has in the end; what fails here is
+// tried again with the next message of the conversation, and by Repair.
+func (s *Store) settleThread(ctx context.Context, user, own mail.ID, m *message.Message) (mail.ID, error) {
+	if len(m.ThreadRefs) == 0 {
+		return own, nil
+	}
+	for range maxRounds {
+		found, err := s.knownThreads(ctx, user, m.ThreadSubject, textArray(m.ThreadRefs))
+		if err != nil {
+			return own, err
+		}
+		if found = oldestFirst(append(found, own)); len(found) == 1 {
+			return own, nil
+		}
+		if err := s.mergeThreads(ctx, user, found[0], found[1:]); err != nil {
+			return own, err
+		}
+		own = found[0]
+	}
+	return own, &mail.Error{Code: mail.CodeConflict, Op: "settle conversation"}
+}
+
 // mergeThreads makes several conversations one.
 //
-// Order: references of the others, messages, documents of the others. A crash
-// before the last leaves two conversations that share a reference; the next
-// message that has it, or Repair, merges them again.
+// Order, for each of the others: its references, its messages, its document. A
+// crash before the last leaves two conversations that share a reference; the
+// next message that has it, or Repair, merges them again.
 func (s *Store) mergeThreads(ctx context.Context, user, into mail.ID, others []mail.ID) error {
-	const op = "merge conversations"
-	cur, err := s.threads.Find(ctx, key("_id", key("$in", oids(others)), "user", oid(user)),
-		options.Find().SetProjection(key("ids", 1, "subject", 1)))
-	if err != nil {
-		return fail(op, err)
-	}
-	var docs []struct {
-		IDs     []string `bson:"ids"`
-		Subject string   `bson:"subject"`
-	}
-	if err := cur.All(ctx, &docs); err != nil {
-		return fail(op, err)
-	}
-	for i := range docs {
-		if err := s.joinThread(ctx, user, into, docs[i].Subject, stringArray(docs[i].IDs)); err != nil {
+	for _, from := range others {
+		if err := s.mergeThread(ctx, user, into, from); err != nil {
 			return err
 		}
 	}
-	for _, from := range others {
+	return nil
+}
+
+// mergeThread merges one. Its document goes only while it says what was read of
+// it, so that no reference is lost that somebody adds meanwhile.
+func (s *Store) mergeThread(ctx context.Context, user, into, from mail.ID) error {
+	const op = "merge conversations"
+	for range maxRounds {
+		var doc struct {
+			IDs     []string `bson:"ids"`
+			Subject string   `bson:"subject"`
+		}
+		own := key("_id", oid(from), "user", oid(user))
+		err := s.threads.FindOne(ctx, own, options.FindOne().SetProjection(key("ids", 1, "subject", 1))).Decode(&doc)
+		if isNone(err) {
+			return s.moveThread(ctx, user, from, into)
+		}
+		if err != nil {
+			return fail(op, err)
+		}
+		refs := stringArray(doc.IDs)
+		if err := s.joinThread(ctx, user, into, doc.Subject, refs); err != nil {
+			return err
+		}
 		if err := s.moveThread(ctx, user, from, into); err != nil {
 			return err
 		}
+		res, err := s.threads.DeleteOne(ctx, append(own, bson.E{Key: "ids", Value: refs}))
+		if err != nil {
+			return fail(op, err)
+		}
+		if res.DeletedCount > 0 {
+			return nil
+		}
 	}
-	_, err = s.threads.DeleteMany(ctx, key("_id", key("$in", oids(others)), "user", oid(user)))
-	return fail(op, err)
+	return &mail.Error{Code: mail.CodeConflict, Op: op}
 }
 
 // moveThread gives the messages of a conversation to another.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -120,4 +121,74 @@ func TestFsckMergesSplitConversations(t *testing.T) {
 		t.Errorf("%d messages", len(rows))
 	}
 	wantClean(t, s, u.ID)
+}
+
+// Two processes that found one conversation at the same moment end with one.
+func TestTwoProcessesFoundOneConversation(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	var looked sync.WaitGroup
+	looked.Add(2)
+	var stores []*store.Store
+	for range 2 {
+		var once sync.Once
+		stores = append(stores, env.Open(func(o *store.Options) {
+			o.Monitor = storetest.Watch(func(e *event.CommandStartedEvent) {
+				if e.CommandName == "insert" && e.Command.Lookup("insert").StringValue() == "threads" {
+					once.Do(looked.Done)
+					looked.Wait()
+				}
+			})
+		}))
+	}
+	u := newUser(t, stores[0], "ann")
+	var both sync.WaitGroup
+	for i, s := range stores {
+		both.Go(func() {
+			if _, err := s.Append(ctx, store.Append{User: u.ID, Message: letter(fmt.Sprintf("%d@x", i), "Plan", "<root@x>")}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
+	wantOneThread(t, stores[0], u.ID, 2)
+	wantClean(t, stores[1], u.ID)
+}
+
+// A message whose conversation is merged away, after it found it and before it
+// is stored, goes along.
+func TestDeliveryDuringMergeFollows(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	one := env.Open(nil)
+	u := newUser(t, one, "ann")
+	appendTo(t, one, u.ID, mail.ID{}, letter("1@x", "Plan", "<root@x>"))
+	appendTo(t, one, u.ID, mail.ID{}, letter("2@x", "Plan", "<other@x>"))
+	merged := false
+	two := env.Open(func(o *store.Options) {
+		o.Monitor = storetest.Watch(func(e *event.CommandStartedEvent) {
+			if !merged && e.CommandName == "insert" && e.Command.Lookup("insert").StringValue() == "messages" {
+				merged = true
+				appendTo(t, one, u.ID, mail.ID{}, letter("root@x", "Plan", "<other@x>"))
+			}
+		})
+	})
+	if _, err := two.Append(ctx, store.Append{User: u.ID, Message: letter("3@x", "Plan", "<other@x>")}); err != nil || !merged {
+		t.Fatal(merged, err)
+	}
+	wantOneThread(t, one, u.ID, 4)
+	wantClean(t, two, u.ID)
+}
+
+// wantOneThread wants all messages of INBOX in one conversation.
+func wantOneThread(t *testing.T, s *store.Store, user mail.ID, messages int) {
+	t.Helper()
+	snap := must(s.Snapshot(context.Background(), user, inbox(t, s, user).ID))(t)
+	threads := map[mail.ID]int{}
+	for _, r := range snap.Rows(0, snap.Len()) {
+		threads[r.Thread]++
+	}
+	if len(threads) != 1 || snap.Len() != messages {
+		t.Errorf("%d messages, by conversation: %v", snap.Len(), threads)
+	}
 }
