@@ -119,6 +119,8 @@ func (m Mailbox) dock() templ.Component {
 
 func (m Mailbox) emptyTitle() string {
 	switch {
+	case m.List.Query != "" && m.List.Older != "":
+		return m.T("empty.search.more")
 	case m.List.Query != "":
 		return m.T("empty.search")
 	case m.List.Search != nil:
@@ -133,6 +135,8 @@ func (m Mailbox) emptyTitle() string {
 
 func (m Mailbox) emptyText() string {
 	switch {
+	case m.List.Query != "" && m.List.Older != "":
+		return m.T("empty.search.older")
 	case m.List.Query != "":
 		return m.T("empty.search.text")
 	case m.List.Search != nil:

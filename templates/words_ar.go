@@ -50,7 +50,7 @@ var wordsAr = map[string]string{
 	"newer": "الأحدث", "older": "الأقدم", "pages": "الصفحات", "filter": "تصفية", "filter.all": "الكل", "filter.unread": "غير مقروءة", "filter.starred": "مميزة", "filter.attachments": "مرفقات",
 	"lost": "انقطع الاتصال. تجري إعادته…", "lost.try": "المحاولة الآن", "loading": "جار التحميل",
 	"empty.inbox": "لا شيء هنا بعد", "empty.inbox.text": "يظهر البريد الجديد هنا وحده.", "empty.folder": "لم يبق ما يُقرأ", "empty.folder.text": "تظهر هنا الرسائل التي تنقلها إلى هذا المجلد.",
-	"empty.filter": "لا رسالة تطابق", "empty.filter.text": "جرّب تصفية أخرى.", "empty.search": "لم يوجد شيء", "empty.search.text": "جرّب كلمات أقل أو غيرها.", "empty.back": "عرض كل الرسائل",
+	"empty.filter": "لا رسالة تطابق", "empty.filter.text": "جرّب تصفية أخرى.", "empty.search": "لم يوجد شيء", "empty.search.text": "جرّب كلمات أقل أو غيرها.", "empty.search.more": "لم يوجد شيء حتى الآن", "empty.search.older": "لم يُبحث بعد في البريد الأقدم.", "empty.back": "عرض كل الرسائل",
 	"star": "تمييز", "row.select": "اختيار: %s", "row.unread": "غير مقروءة.", "row.draft": "مسودة", "row.attachment": "مرفق", "row.nobody": "لا أحد", "row.nosubject": "بلا موضوع",
 	"messages.zero": "لا رسائل", "messages.one": "رسالة واحدة", "messages.two": "رسالتان", "messages.few": "%d رسائل", "messages.many": "%d رسالة", "messages.other": "%d رسالة",
 	"unread.zero": "لا رسائل غير مقروءة في هذا المجلد.", "unread.one": "رسالة واحدة غير مقروءة في هذا المجلد.", "unread.two": "رسالتان غير مقروءتين في هذا المجلد.",

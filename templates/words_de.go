@@ -50,7 +50,7 @@ var wordsDe = map[string]string{
 	"newer": "Neuere", "older": "Ältere", "pages": "Seiten", "filter": "Filter", "filter.all": "Alle", "filter.unread": "Ungelesen", "filter.starred": "Mit Stern", "filter.attachments": "Anhänge",
 	"lost": "Verbindung verloren. Neuer Versuch läuft…", "lost.try": "Jetzt versuchen", "loading": "Lädt",
 	"empty.inbox": "Noch nichts da", "empty.inbox.text": "Neue Post erscheint hier von selbst.", "empty.folder": "Nichts mehr zu lesen", "empty.folder.text": "Was Sie hierher verschieben, steht in dieser Liste.",
-	"empty.filter": "Keine Nachricht passt", "empty.filter.text": "Nehmen Sie einen anderen Filter.", "empty.search": "Nichts gefunden", "empty.search.text": "Nehmen Sie weniger oder andere Wörter.", "empty.back": "Alle Nachrichten zeigen",
+	"empty.filter": "Keine Nachricht passt", "empty.filter.text": "Nehmen Sie einen anderen Filter.", "empty.search": "Nichts gefunden", "empty.search.text": "Nehmen Sie weniger oder andere Wörter.", "empty.search.more": "Bisher nichts gefunden", "empty.search.older": "Ältere Post ist noch nicht durchsucht.", "empty.back": "Alle Nachrichten zeigen",
 	"star": "Stern", "row.select": "Auswählen: %s", "row.unread": "Ungelesen.", "row.draft": "Entwurf", "row.attachment": "Anhang", "row.nobody": "Niemand", "row.nosubject": "Kein Betreff",
 	"messages.one": "%d Nachricht", "messages.other": "%d Nachrichten", "unread.one": "%d ungelesene Nachricht in diesem Ordner.", "unread.other": "%d ungelesene Nachrichten in diesem Ordner.",
 

@@ -123,6 +123,8 @@ var wordsEn = map[string]string{
 	"empty.filter.text":  "Try another filter.",
 	"empty.search":       "Nothing found",
 	"empty.search.text":  "Try fewer or other words.",
+	"empty.search.more":  "Nothing found so far",
+	"empty.search.older": "Older mail has not been searched yet.",
 	"empty.back":         "Show all messages",
 	"star":               "Star",
 	"row.select":         "Select: %s",

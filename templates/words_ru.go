@@ -50,7 +50,7 @@ var wordsRu = map[string]string{
 	"newer": "Новее", "older": "Старее", "pages": "Страницы", "filter": "Фильтр", "filter.all": "Все", "filter.unread": "Новые", "filter.starred": "Со звездой", "filter.attachments": "Вложения",
 	"lost": "Связь потеряна. Восстанавливаем…", "lost.try": "Попробовать", "loading": "Загрузка",
 	"empty.inbox": "Пока ничего нет", "empty.inbox.text": "Новая почта появится здесь сама.", "empty.folder": "Читать больше нечего", "empty.folder.text": "Письма, перенесённые сюда, появятся в этом списке.",
-	"empty.filter": "Подходящих писем нет", "empty.filter.text": "Попробуйте другой фильтр.", "empty.search": "Ничего не найдено", "empty.search.text": "Попробуйте меньше слов или другие слова.", "empty.back": "Показать все письма",
+	"empty.filter": "Подходящих писем нет", "empty.filter.text": "Попробуйте другой фильтр.", "empty.search": "Ничего не найдено", "empty.search.text": "Попробуйте меньше слов или другие слова.", "empty.search.more": "Пока ничего не найдено", "empty.search.older": "Более старая почта ещё не просмотрена.", "empty.back": "Показать все письма",
 	"star": "Звезда", "row.select": "Выбрать: %s", "row.unread": "Не прочитано.", "row.draft": "Черновик", "row.attachment": "Вложение", "row.nobody": "Никто", "row.nosubject": "Без темы",
 	"messages.one": "%d письмо", "messages.few": "%d письма", "messages.many": "%d писем", "messages.other": "%d письма",
 	"unread.one": "%d непрочитанное письмо в этой папке.", "unread.few": "%d непрочитанных письма в этой папке.", "unread.many": "%d непрочитанных писем в этой папке.", "unread.other": "%d непрочитанных письма в этой папке.",

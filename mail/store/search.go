@@ -55,6 +55,47 @@ func (s *Store) Search(ctx context.Context, o Search) (Found, error) {
 	return Found{}, &mail.Error{Code: mail.CodeConflict, Op: op}
 }
 
+// SearchThrough searches on, up to a number of calls, until the page is full or
+// nothing is left. Only then, or after the last call, may a page be short.
+func (s *Store) SearchThrough(ctx context.Context, o Search, calls int) (Found, error) {
+	limit := min(o.Limit, MaxPage)
+	if limit <= 0 {
+		limit = defaultPage
+	}
+	older := o.Before != nil || (o.After == nil && !o.OldestFirst)
+	out, err := s.Search(ctx, o)
+	for range calls - 1 {
+		ahead := out.ahead(older)
+		if err != nil || *ahead == nil || len(out.Messages) >= limit {
+			break
+		}
+		o.Count, o.Limit, o.Before, o.After = false, limit-len(out.Messages), nil, *ahead
+		if older {
+			o.Before, o.After = *ahead, nil
+		}
+		var more Found
+		if more, err = s.Search(ctx, o); err != nil {
+			break
+		}
+		*ahead = *more.ahead(older)
+		out.Indexing = out.Indexing || more.Indexing
+		if older == o.OldestFirst {
+			out.Messages = append(more.Messages, out.Messages...)
+		} else {
+			out.Messages = append(out.Messages, more.Messages...)
+		}
+	}
+	return out, err
+}
+
+// ahead is where a search in a direction goes on.
+func (f *Found) ahead(older bool) **SearchKey {
+	if older {
+		return &f.Older
+	}
+	return &f.Newer
+}
+
 // searching is one search under way.
 type searching struct {
 	s     *Store
@@ -68,6 +109,8 @@ type searching struct {
 	texts    bool
 	indexing bool
 	budget   int
+	// wanted is how many messages the page still takes.
+	wanted int
 }
 
 func (s *Store) newSearch(ctx context.Context, o Search) (*searching, error) {
@@ -184,11 +227,14 @@ func (q *searching) mailboxIDs() bson.A {
 }
 
 // searchBudget is what one call may cost: about one for each message of the index
-// that is looked up, with the weights below for reading rows and whole messages.
+// that is looked up, with the weights below for reading rows, texts and whole
+// messages; bytesPerCost bytes of texts cost one more.
 const (
 	searchBudget = 20_000
 	rowCost      = 4
 	textCost     = 20
+	wholeCost    = 100
+	bytesPerCost = 256
 	countBudget  = 4_000
 )
 
@@ -252,6 +298,7 @@ func (q *searching) page(ctx context.Context) (out Found, err error) {
 // when there are none.
 func (q *searching) collect(ctx context.Context, src searchSource, limit int) (hits []searchHit, ahead *SearchKey, err error) {
 	for {
+		q.wanted = limit + 1 - len(hits)
 		more, end, err := src.next(ctx)
 		if err != nil {
 			return nil, nil, err

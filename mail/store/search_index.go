@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -22,8 +21,8 @@ const (
 	// skipWeight messages that the index excludes by itself cost as much as one
 	// that is looked up.
 	skipWeight = 32
-	// textStep is how many whole messages are held at once.
-	textStep = 16
+	// textStep is how many texts are read at once, bodyStep how many whole messages.
+	textStep, bodyStep = 32, 8
 )
 
 // indexSource answers from the term index.
@@ -219,10 +218,14 @@ func (x *indexSource) next(ctx context.Context) (hits []searchHit, end *SearchKe
 		}
 	}
 	x.q.budget -= len(batch)
-	if hits, err = x.resolve(ctx, batch); err != nil {
+	hits, reached, err := x.resolve(ctx, batch)
+	if err != nil {
 		return nil, nil, err
 	}
-	if more {
+	switch {
+	case reached != nil:
+		end = reached
+	case more:
 		last := &batch[len(batch)-1]
 		end = &SearchKey{Date: last.time(), Root: last.root, ID: lastID(x.older)}
 	}
@@ -240,9 +243,10 @@ func lastID(older bool) (id mail.ID) {
 }
 
 // resolve finds the messages that candidates stand for, with their copies.
-func (x *indexSource) resolve(ctx context.Context, batch []candidate) ([]searchHit, error) {
+// reached is how far it came, if not to the end.
+func (x *indexSource) resolve(ctx context.Context, batch []candidate) (kept []searchHit, reached *SearchKey, err error) {
 	if len(batch) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	places := make(map[mail.ID]*candidate, len(batch))
 	roots := make([]mail.ID, len(batch))
@@ -256,7 +260,7 @@ func (x *indexSource) resolve(ctx context.Context, batch []candidate) ([]searchH
 	}
 	rows, err := x.q.s.rootedRows(ctx, filter, options.Find().SetHint(indexRoot).SetBatchSize(candidateStep))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	x.q.budget -= rowCost * len(rows)
 	hits := make([]searchHit, 0, len(rows))
@@ -274,7 +278,11 @@ func (x *indexSource) resolve(ctx context.Context, batch []candidate) ([]searchH
 		}
 		return 1
 	})
-	return x.q.decide(ctx, hits, func(i int, t *searchTree) search.Tri { return places[hits[i].key.Root].leaf(t) })
+	kept, done, err := x.q.decide(ctx, hits, func(i int, t *searchTree) search.Tri { return places[hits[i].key.Root].leaf(t) })
+	if err == nil && done < len(hits) {
+		reached = &hits[done-1].key
+	}
+	return kept, reached, err
 }
 
 func (x *indexSource) estimate(context.Context) (int, error) {
@@ -283,84 +291,4 @@ func (x *indexSource) estimate(context.Context) (int, error) {
 		n += p.upper.count()
 	}
 	return n, nil
-}
-
-// decide keeps the messages that meet the query: by what the index knows, by the
-// row, and, where that leaves it open, by the text.
-func (q *searching) decide(ctx context.Context, rows []searchHit, known func(i int, t *searchTree) search.Tri) ([]searchHit, error) {
-	verdicts := make([]search.Tri, len(rows))
-	items := make([]*search.Item, len(rows))
-	var open []int
-	for i := range rows {
-		it, ok := q.item(&rows[i].row)
-		if !ok {
-			verdicts[i] = search.No
-			continue
-		}
-		items[i] = it
-		verdicts[i] = q.tree.judge(func(t *searchTree) search.Tri {
-			if v := known(i, t); v != search.Maybe {
-				return v
-			}
-			return state(it, t.q)
-		})
-		if verdicts[i] == search.Maybe {
-			open = append(open, i)
-		}
-	}
-	for step := range slices.Chunk(open, textStep) {
-		texts, err := q.textsOf(ctx, rows, step)
-		if err != nil {
-			return nil, err
-		}
-		q.budget -= textCost * len(step)
-		for _, i := range step {
-			t := texts[rows[i].row.ID]
-			if t == nil {
-				verdicts[i] = search.No // it is gone
-				continue
-			}
-			verdicts[i] = q.tree.judge(func(k *searchTree) search.Tri {
-				if v := known(i, k); v != search.Maybe {
-					return v
-				}
-				if v := state(items[i], k.q); v != search.Maybe {
-					return v
-				}
-				return search.Truth(t.Match(k.q))
-			})
-		}
-	}
-	kept := rows[:0:0]
-	for i := range rows {
-		if verdicts[i] == search.Yes {
-			kept = append(kept, rows[i])
-		}
-	}
-	return kept, nil
-}
-
-// textsOf reads what some messages say.
-func (q *searching) textsOf(ctx context.Context, rows []searchHit, which []int) (map[mail.ID]*search.Texts, error) {
-	const op = "read messages of a search"
-	ids := make([]mail.ID, len(which))
-	for i, n := range which {
-		ids[i] = rows[n].row.ID
-	}
-	cur, err := q.s.messages.Find(ctx, key("_id", key("$in", oids(ids)), "user", oid(q.o.User)), options.Find().SetBatchSize(textStep))
-	if err != nil {
-		return nil, fail(op, err)
-	}
-	out := make(map[mail.ID]*search.Texts, len(ids))
-	for err == nil && cur.Next(ctx) {
-		var d *detailRecord
-		if d, err = decodeDetail(cur.Current); err != nil {
-			break
-		}
-		var c search.Content
-		if c, err = q.s.storedContent(ctx, d); err == nil {
-			out[mail.ID(d.Row.ID)] = &search.Texts{Content: &c}
-		}
-	}
-	return out, fail(op, errors.Join(err, cur.Err(), cur.Close(ctx)))
 }

@@ -165,12 +165,12 @@ func (f *fewSource) next(ctx context.Context) (hits []searchHit, end *SearchKey,
 		}
 	}
 	step := f.rows[:min(fewStep, len(f.rows))]
-	f.rows = f.rows[len(step):]
-	hits, err = f.q.decide(ctx, step, func(int, *searchTree) search.Tri { return search.Maybe })
+	hits, done, err := f.q.decide(ctx, step, func(int, *searchTree) search.Tri { return search.Maybe })
+	f.rows = f.rows[done:]
 	if len(f.rows) == 0 || err != nil {
 		return hits, nil, err
 	}
-	return hits, &step[len(step)-1].key, nil
+	return hits, &step[done-1].key, nil
 }
 
 func (f *fewSource) estimate(context.Context) (int, error) { return len(f.rows), nil }

@@ -123,11 +123,8 @@ func isTextual(mediaType string) bool {
 // the start of long texts, the message is read anew from its parts.
 func (s *Store) storedContent(ctx context.Context, d *detailRecord) (search.Content, error) {
 	const op = "read message for search"
-	r := searchable{root: d.tree, text: d.Text + d.TextFooter, html: d.HTML, attached: d.Row.HA, open: s.opener(ctx, d)}
-	for i := range d.Row.Attachments {
-		a := &d.Row.Attachments[i]
-		r.files = append(r.files, rawString(a.Filename)+" "+a.ContentType)
-	}
+	r := d.searchable()
+	r.open = s.opener(ctx, d)
 	if !d.cut() {
 		c, err := r.content()
 		return c, fail(op, err)
@@ -138,6 +135,16 @@ func (s *Store) storedContent(ctx context.Context, d *detailRecord) (search.Cont
 	}
 	c, err := newContent(message.Parse(raw.Bytes()))
 	return c, fail(op, err)
+}
+
+// searchable is what a document says, without a way to parts that lie elsewhere.
+func (d *detailRecord) searchable() searchable {
+	r := searchable{root: d.tree, text: d.Text + d.TextFooter, html: d.HTML, attached: d.Row.HA}
+	for i := range d.Row.Attachments {
+		a := &d.Row.Attachments[i]
+		r.files = append(r.files, rawString(a.Filename)+" "+a.ContentType)
+	}
+	return r
 }
 
 // cut tells whether the document's texts may be shorter than the message's.

@@ -37,7 +37,7 @@ type Found struct {
 	Messages []mail.Message
 	// Older and Newer ask for the rows on either side, nil where there are none.
 	// A page may have fewer rows than asked for, even none, and still have a
-	// side: one call looks at a bounded number of messages.
+	// side: one call looks at a bounded number of messages (SearchThrough).
 	Older, Newer *SearchKey
 	// Total is how many messages there are, where it was asked for; Estimated tells
 	// that these are too many to be counted in one call.

@@ -13,6 +13,10 @@ import (
 	"github.com/eidermail/eider/mail/store"
 )
 
+// searchCalls bounds how far one request searches for a page. A page that is short
+// even then has a cursor.
+const searchCalls = 20
+
 // search is GET /users/:user/search.
 func (s *server) search(c echo.Context) error {
 	p, err := readParams(c)
@@ -42,7 +46,7 @@ func (s *server) search(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	found, err := s.Store.Search(ctxOf(c), o)
+	found, err := s.Store.SearchThrough(ctxOf(c), o, searchCalls)
 	if err != nil {
 		return err
 	}

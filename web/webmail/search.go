@@ -15,6 +15,9 @@ import (
 	"github.com/eidermail/eider/templates"
 )
 
+// searchCalls bounds how far one page searches.
+const searchCalls = 20
+
 // question is what the address bar says about a search.
 type question struct {
 	text string
@@ -107,7 +110,7 @@ func (p *pages) search(c echo.Context) error {
 			return err
 		}
 	}
-	found, err := p.Store.Search(ctx, o)
+	found, err := p.Store.SearchThrough(ctx, o, searchCalls)
 	if err != nil {
 		return err
 	}
