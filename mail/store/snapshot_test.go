@@ -264,3 +264,23 @@ func mustUpdate(t testing.TB, c *mongo.Collection, filter, update bson.M) {
 		t.Fatalf("update %v: %+v (%v)", filter, res, err)
 	}
 }
+
+// WildDuck's STORE took its mod-sequence before one of ours and writes after
+// it: the message keeps ours, and the field that looks fresh is mended by Repair.
+func TestRepairMendsLateStar(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	s := env.Open(nil)
+	u := newUser(t, s, "ann")
+	box := inbox(t, s, u.ID).ID
+	appendTo(t, s, u.ID, box, textMessage(1), "$kw")
+	mustUpdate(t, env.Collection(t, "messages"), bson.M{"user": bson.ObjectID(u.ID)},
+		bson.M{"$addToSet": bson.M{"flags": `\Flagged`}, "$set": bson.M{"flagged": true}, "$max": bson.M{"modseq": 1}})
+	if r := must(s.Repair(ctx, u.ID))(t); len(r.Problems) != 1 || r.Problems[0].Kind != store.ProblemOwnFields {
+		t.Errorf("problems %+v", r.Problems)
+	}
+	if r := must(env.Open(nil).Snapshot(ctx, u.ID, box))(t).Row(0); !mail.HasFlag(r.Flags, mail.FlagFlagged) || len(r.Flags) != 2 {
+		t.Errorf("row %+v", r)
+	}
+	wantClean(t, s, u.ID)
+}
