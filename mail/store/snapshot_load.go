@@ -271,16 +271,13 @@ func (s *Store) loadSnapshot(ctx context.Context, src *snapshotSource, box *mail
 	}
 	src.tables, src.snap = l.tables, newSnapshot(box, l.rows, l.tables)
 	src.high, src.read, src.marks = mail.ModSeq(box.ModifyIndex), start, nil //nolint:gosec // below 2^53
-	src.low = src.high
-	// Nobody is at work where the mailbox has been at rest. WildDuck does not
-	// sign its writes, but it never opens the embedded store.
+	// That Eider has let the mailbox rest says nothing of WildDuck, which does not
+	// sign its writes: it may be between its numbers and its message.
 	rest := s.now().Sub(box.Eider.At)
-	if !s.embedded || rest <= crashWindow {
-		var err error
-		if src.low, err = s.certainLow(ctx, box, src.high); err != nil {
-			src.snap = nil
-			return err
-		}
+	var err error
+	if src.low, err = s.certainLow(ctx, box, src.high); err != nil {
+		src.snap = nil
+		return err
 	}
 	src.snap.modseq = src.high
 	if src.low == src.high {
