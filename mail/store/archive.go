@@ -59,7 +59,7 @@ func all[T any](ctx context.Context, op string, c *mongo.Collection, filter any,
 // Restore brings an archived message back: into the mailbox to, or when that is
 // zero into the one it was deleted from, or INBOX when that is gone. It keeps
 // its id, gets a new UID and loses \Deleted. CodeNoMessage when it is not
-// archived (any more), CodeNoMailbox for a mailbox of another account.
+// archived (yet, or any more), CodeNoMailbox for a mailbox of another account.
 //
 // Order: hold it against the purge, quota, UID and mod-sequence, the message,
 // the archived document. Its attachment references pass from one to the other.
@@ -68,7 +68,7 @@ func all[T any](ctx context.Context, op string, c *mongo.Collection, filter any,
 func (s *Store) Restore(ctx context.Context, user, id, to mail.ID) (Appended, error) {
 	const op = "restore message"
 	now := s.now()
-	raw, err := s.archived.FindOneAndUpdate(ctx, key("_id", oid(id), "user", oid(user)),
+	raw, err := s.archived.FindOneAndUpdate(ctx, append(key("user", oid(user)), s.settledArchive(id)...),
 		key("$max", key("rdate", now.Add(restoreHold).UnixMilli())), options.FindOneAndUpdate().SetReturnDocument(options.After)).Raw()
 	if err != nil {
 		return Appended{}, missing(op, mail.CodeNoMessage, err)
@@ -91,6 +91,17 @@ func (s *Store) Restore(ctx context.Context, user, id, to mail.ID) (Appended, er
 		s.giveQuota(undo, user, doc.Size)
 	}
 	return out, err
+}
+
+// settledArchive matches the archived document of a message that nobody is
+// just deleting: it bears no signature any more, or the one of an actor that is
+// dead. Restored earlier, the message would lose its document or its references
+// to the deletion that is under way.
+func (s *Store) settledArchive(id mail.ID) bson.D {
+	return bson.D{
+		{Key: "_id", Value: oid(id)},
+		{Key: "$or", Value: bson.A{key("eiderBy", key("$exists", false)), key("archived", key("$lt", s.now().Add(-crashWindow)))}},
+	}
 }
 
 // restoreHold keeps a message that is being restored from being purged.
@@ -145,7 +156,7 @@ func (s *Store) insertRestored(ctx context.Context, user mail.ID, doc *copyRecor
 
 // dropTwin removes the archived document of a message that lives.
 func (s *Store) dropTwin(ctx context.Context, id mail.ID) {
-	if _, err := s.archived.DeleteOne(ctx, key("_id", oid(id))); err != nil {
+	if _, err := s.archived.DeleteOne(ctx, s.settledArchive(id)); err != nil {
 		s.log.LogAttrs(ctx, slog.LevelError, "archived document of a restored message", slog.String("message", id.String()), slog.Any("err", err))
 	}
 }

@@ -207,13 +207,17 @@ func (a *archiving) insert(ctx context.Context) error {
 	return fail("archive message", err)
 }
 
-// keep makes sure that the archived document is this actor's. The one that it
-// inserted cannot have been touched by others.
+// keep makes sure that the archived document is this actor's, and takes the
+// signature off: from now on the message may be restored.
 func (a *archiving) keep(ctx context.Context) {
 	if a.inserted {
-		return
+		res, err := a.s.archived.UpdateOne(ctx, key("_id", a.id, "eiderBy", a.sign), key("$unset", key("eiderBy", "")))
+		if err == nil && res.MatchedCount > 0 {
+			return
+		}
 	}
-	if _, err := a.s.archived.ReplaceOne(ctx, key("_id", a.id), a.doc, options.Replace().SetUpsert(true)); err != nil {
+	done := slices.DeleteFunc(slices.Clone(a.doc), func(e bson.E) bool { return e.Key == "eiderBy" })
+	if _, err := a.s.archived.ReplaceOne(ctx, key("_id", a.id), done, options.Replace().SetUpsert(true)); err != nil {
 		a.s.log.LogAttrs(ctx, slog.LevelError, "message deleted, but not archived", slog.String("message", mail.ID(a.id).String()), slog.Any("err", err))
 	}
 }

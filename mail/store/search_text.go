@@ -136,7 +136,7 @@ func (d *detailRecord) gaps() textGaps {
 			return gapBody
 		}
 	}
-	if plain, html := textKinds(d.tree); len(d.HTML) > 0 && !(plain && html) && !isShown(d.tree, shownDepth) {
+	if plain, html := textKinds(d.tree); len(d.HTML) > 0 && (!plain || !html) && !isShown(d.tree, shownDepth) {
 		return gapBody
 	}
 	return 0
