@@ -277,6 +277,11 @@ func TestScript(t *testing.T) {
 	p.run(`history.back()`)
 	p.wait(`document.querySelector("#list").dataset.here === "/mail/a1"`)
 
+	// The list comes anew and the focus stays on its row.
+	p.run(`document.querySelector("#m-a1-896 a").focus(); document.querySelector("#list").old = 1`)
+	send(map[string]any{"op": "resync"})
+	p.wait(`!document.querySelector("#list").old && document.activeElement.closest(".row")?.id === "m-a1-896"`)
+
 	// Open, read mark, back.
 	p.run(`document.querySelector("#m-a1-899 a").click()`)
 	p.wait(`document.querySelector("#reader").dataset.id === "a1-899" && document.querySelector("#m-a1-899.on") && location.pathname === "/mail/a1/899"`)

@@ -112,6 +112,7 @@ export function ask(url, fragment, options = {}) {
 export function swap(html) {
   const doc = parse(html);
   const focused = document.activeElement?.id;
+  const focusedRow = document.activeElement?.closest(".row")?.id;
   const scroll = one("#rows")?.scrollTop ?? 0;
   const checked = new Set(all(".row input:checked").map((e) => /** @type {HTMLInputElement} */ (e).value));
   const before = one("#list");
@@ -134,7 +135,11 @@ export function swap(html) {
     const rows = one("#rows");
     if (rows) rows.scrollTop = scroll;
   }
-  if (focused && document.activeElement === document.body) document.getElementById(focused)?.focus({ preventScroll: true });
+  if (document.activeElement === document.body) {
+    // Who goes through the list by keyboard stays where they are.
+    const place = focused ? document.getElementById(focused) : focusedRow ? one(`#${focusedRow} a`) : null;
+    place?.focus({ preventScroll: true });
+  }
   if (found) tell("swapped");
   return found;
 }
