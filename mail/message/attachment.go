@@ -53,7 +53,7 @@ func (n *Node) contentID() string {
 func (d *deriver) moveOut(n *Node, contentType string, related, listed bool) {
 	d.stored = append(d.stored, n)
 	n.AttachmentID = fmt.Sprintf("ATT%05d", len(d.stored))
-	n.hash = d.digest(n)
+	d.digest(n)
 	n.Body = nil
 	cid := n.contentID()
 	if cid != "" {
@@ -88,9 +88,6 @@ func (d *deriver) moveOut(n *Node, contentType string, related, listed bool) {
 	if !isKnownEncoding(a.TransferEncoding) {
 		d.defects.add(defectEncoding)
 	}
-	if a.TransferEncoding == "base64" {
-		d.noteBase64(lastLine(n.tail(1000))) // all of it would cost more than the rest of the analysis
-	}
 	d.detect(n)
 	if isTNEF(n, contentType) {
 		d.listTNEF(n)
@@ -119,18 +116,55 @@ func decodedSize(size int64) int64 {
 	return (chars*3 + 3) / 4
 }
 
-// digest is the SHA-256 of a node's body.
-func (d *deriver) digest(n *Node) (sum [32]byte) {
+// digest finds the SHA-256 of a node's body and, on the same way through it,
+// what is wrong with its base64 and how that is stored.
+func (d *deriver) digest(n *Node) {
+	var scan *base64Scan
+	if n.TransferEncoding() == "base64" {
+		scan = &base64Scan{}
+	}
 	if n.text.file == nil {
-		return sha256.Sum256(n.start(int(n.Size)))
+		d.digestMemory(n, scan)
+	} else {
+		d.digestFile(n, scan)
+	}
+	if scan != nil {
+		d.noteBase64(scan)
+		n.lineLen, n.decodedSize = scan.even()
+	}
+}
+
+// digestStep is how much is hashed at a time: little enough that it is still
+// near when the base64 is looked at.
+const digestStep = 32 << 10
+
+func (d *deriver) digestMemory(n *Node, scan *base64Scan) {
+	body := n.start(int(n.Size))
+	if scan == nil {
+		n.hash = sha256.Sum256(body)
+		return
 	}
 	h := sha256.New()
-	if d.buf == nil {
-		d.buf = make([]byte, 32<<10)
+	for len(body) > 0 {
+		part := body[:min(len(body), digestStep)]
+		_, _ = h.Write(part) // a hash never fails
+		scan.add(part)
+		body = body[len(part):]
 	}
-	if _, err := io.CopyBuffer(onlyWriter{h}, onlyReader{n.reader()}, d.buf); err != nil {
+	h.Sum(n.hash[:0])
+}
+
+func (d *deriver) digestFile(n *Node, scan *base64Scan) {
+	h := sha256.New()
+	w := io.Writer(onlyWriter{h})
+	if scan != nil {
+		w = io.MultiWriter(h, scan)
+	}
+	if d.buf == nil {
+		d.buf = make([]byte, digestStep)
+	}
+	if _, err := io.CopyBuffer(w, onlyReader{n.reader()}, d.buf); err != nil {
 		n.text.fail(err)
 	}
-	h.Sum(sum[:0])
-	return sum
+	h.Sum(n.hash[:0])
 }

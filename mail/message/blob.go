@@ -57,54 +57,18 @@ type Content struct {
 	Decoded bool
 	LineLen int
 	// Size is the number of bytes that Reader gives. It reads the message's
-	// source.
+	// source; its errors are those of the source, or say that this changed.
 	Size   int64
 	Reader io.Reader
 }
 
-// Content decides how the blob is stored: base64 is decoded where
-// EncodeReader restores it exactly. It reads the body once, in portions. Errors are those
-// of the source.
-func (b *Blob) Content() (Content, error) {
-	raw := Content{Size: b.EncodedSize, Reader: b.node.reader()}
-	if b.TransferEncoding != "base64" {
-		return raw, nil
+// Content says how the blob is stored: base64 is decoded where EncodeReader
+// restores it exactly, which was found out when the message was parsed.
+func (b *Blob) Content() Content {
+	if n := b.node; n.lineLen > 0 {
+		return Content{Decoded: true, LineLen: n.lineLen, Size: n.decodedSize, Reader: newLineDecoder(n.reader(), n.lineLen)}
 	}
-	lineLen := lineLength(b.node.start(maxLineLen+2), b.EncodedSize)
-	if lineLen == 0 {
-		return raw, nil
-	}
-	var first portion
-	size, err := io.CopyBuffer(&first, onlyReader{newLineDecoder(b.node.reader(), lineLen)}, make([]byte, 32<<10))
-	switch {
-	case errors.Is(err, errIrregular):
-		return raw, nil
-	case err != nil:
-		return Content{}, err
-	}
-	c := Content{Decoded: true, LineLen: lineLen, Size: size}
-	if int64(first.kept.Len()) == size {
-		c.Reader = &first.kept
-	} else {
-		c.Reader = newLineDecoder(b.node.reader(), lineLen)
-	}
-	return c, nil
-}
-
-// portion keeps what is written to it if that is not much.
-type portion struct {
-	kept bytes.Buffer
-	full bool
-}
-
-// Write implements io.Writer.
-func (p *portion) Write(b []byte) (int, error) {
-	const most = 64 << 10
-	if p.full = p.full || p.kept.Len()+len(b) > most; p.full {
-		p.kept = bytes.Buffer{}
-		return len(b), nil
-	}
-	return p.kept.Write(b)
+	return Content{Size: b.EncodedSize, Reader: b.node.reader()}
 }
 
 // maxLineLen: RFC 5321 4.5.3.1.6 allows 998 characters in a line.
@@ -123,8 +87,8 @@ func lineLength(start []byte, size int64) int {
 	return n
 }
 
-// errIrregular: the base64 text cannot be restored from what it stands for.
-var errIrregular = errors.New("message: irregular base64")
+// errIrregular: the base64 text is not what it was when it was parsed.
+var errIrregular = errors.New("message: base64 text changed")
 
 // lineDecoder decodes base64 text in which every line but the last has one
 // length, with CRLF between them, and which has nothing else.

@@ -14,6 +14,8 @@ import (
 func blobOf(body []byte) *Blob {
 	n := &Node{text: BytesSource(body).text(), Size: int64(len(body))}
 	n.at.own = len(body)
+	n.Parsed = ParsedHeader{{Key: "content-transfer-encoding", Value: "base64"}}
+	(&deriver{}).digest(n)
 	return &Blob{TransferEncoding: "base64", EncodedSize: n.Size, node: n}
 }
 

@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"io"
 	"regexp"
 	"strings"
 )
@@ -81,14 +82,13 @@ type deriver struct {
 	htmlIntro string
 	// hint is a charset that the message uses elsewhere.
 	hint string
-	// uu are the texts with uuencoded files, uuSize the length of them all.
-	uu     []foundUU
-	uuSize int
+	// uu are the texts with uuencoded files, uuFiles the number of these.
+	uu      []foundUU
+	uuFiles int
 }
 
 type foundUU struct {
 	node  *Node
-	text  []byte
 	files []uuFile
 }
 
@@ -100,7 +100,7 @@ func (d *deriver) run() {
 	d.walk(d.m.Root, context{})
 	d.m.stored = d.stored
 	for _, found := range d.uu {
-		d.listUU(found.node, found.text, found.files)
+		d.listUU(found.node, found.files)
 	}
 	m := d.m
 	for _, s := range d.html {
@@ -205,20 +205,23 @@ func (d *deriver) collect(n *Node, contentType string, c context) {
 func (d *deriver) decodeText(n *Node, contentType string) string {
 	ct, encoding := n.ContentType(), n.TransferEncoding()
 	data, footer := n.start(maxEncoded), []byte(nil)
-	d.noteEncoding(data, encoding)
 	cut := int64(len(data)) < n.Size
+	d.noteEncoding(data, encoding, cut)
 	if encoding == "base64" {
 		data, footer = cutFooter(data)
 	}
-	body := append(decodeBytes(data, encoding), footer...)
-	if contentType == "text/plain" && bytes.Contains(body, []byte("begin")) {
-		if files := findUU(body); len(files) > 0 && d.uuSize+len(body) <= maxEncoded {
-			d.uuSize += len(body)
-			d.uu = append(d.uu, foundUU{n, body, files})
-			body = cutUU(body, files)
+	room := maxText - d.textSize
+	var body []byte
+	if cut && contentType == "text/plain" {
+		// A file in it may be longer than any text.
+		body, cut = d.cutUU(n, Decode(n.reader(), encoding), room), false
+	} else {
+		body = append(decodeBytes(data, encoding), footer...)
+		if contentType == "text/plain" && mayHoldUU(body) {
+			body = d.cutUU(n, bytes.NewReader(body), len(body))
 		}
 	}
-	if room := maxText - d.textSize; cut || len(body) > room {
+	if cut || len(body) > room {
 		body = cutLines(body, room)
 		d.defects.add(defectText)
 	}
@@ -230,6 +233,20 @@ func (d *deriver) decodeText(n *Node, contentType string) string {
 		return DecodeFlowed(text, lowerTrim(ct.Param("delsp")) == "yes")
 	}
 	return text
+}
+
+// cutUU gives the text of a part without the files in it, which it notes: the
+// beginning of the text, a little more than room.
+func (d *deriver) cutUU(n *Node, decoded io.Reader, room int) []byte {
+	scan := uuScan{room: room, limit: min(maxUUFiles, maxUUAll-d.uuFiles)}
+	if err := scan.read(decoded); err != nil {
+		n.text.fail(err)
+	}
+	if len(scan.files) > 0 {
+		d.uuFiles += len(scan.files)
+		d.uu = append(d.uu, foundUU{n, scan.files})
+	}
+	return scan.text
 }
 
 // decodeCharset decodes with the label, helped by what the HTML says of itself
@@ -273,11 +290,20 @@ func metaCharset(b []byte) string {
 	return ""
 }
 
-// noteEncoding records what is wrong with an encoded text.
-func (d *deriver) noteEncoding(body []byte, encoding string) {
+// noteEncoding records what is wrong with an encoded text. One that is cut is
+// only the beginning of it: its last line says nothing, and base64 is judged
+// whole when the part moves out.
+func (d *deriver) noteEncoding(body []byte, encoding string, cut bool) {
+	if cut {
+		body = body[:bytes.LastIndexByte(body, '\n')+1]
+	}
 	switch {
 	case encoding == "base64":
-		d.noteBase64(body)
+		if !cut {
+			var s base64Scan
+			s.add(body)
+			d.noteBase64(&s)
+		}
 	case encoding == "quoted-printable" && dirtyQP(body):
 		d.defects.add(defectQP)
 	case !isKnownEncoding(encoding):
@@ -285,8 +311,8 @@ func (d *deriver) noteEncoding(body []byte, encoding string) {
 	}
 }
 
-func (d *deriver) noteBase64(body []byte) {
-	dirty, cut := base64Defects(body)
+func (d *deriver) noteBase64(s *base64Scan) {
+	dirty, cut := s.defects()
 	if dirty {
 		d.defects.add(defectBase64)
 	}

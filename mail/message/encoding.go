@@ -49,31 +49,6 @@ func isKnownEncoding(s string) bool {
 	return false
 }
 
-// base64Defects reports characters that have no place in base64, and text that
-// is cut off in a group of four.
-func base64Defects(b []byte) (dirty, cut bool) {
-	n, pad := 0, false
-	for _, c := range b {
-		switch {
-		case base64Value(c) != 0xff:
-			n++
-			dirty = dirty || pad // something after the padding
-		case c == '=':
-			n++
-			pad = true
-		case !isSpace(c):
-			dirty = true
-		}
-	}
-	return dirty, n%4 != 0
-}
-
-// lastLine is the last line that is not empty, if it has some usual length.
-func lastLine(b []byte) []byte {
-	b = bytes.TrimRight(b[max(0, len(b)-1000):], "\r\n\t ")
-	return b[bytes.LastIndexByte(b, '\n')+1:]
-}
-
 // dirtyQP reports what RFC 2045 6.7 forbids in quoted-printable: raw 8-bit
 // bytes, and = that begins neither an escape nor a soft line break.
 func dirtyQP(b []byte) bool {

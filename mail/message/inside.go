@@ -48,7 +48,7 @@ func (d *deriver) listTNEF(n *Node) {
 }
 
 // listUU lists the files in a text.
-func (d *deriver) listUU(n *Node, text []byte, files []uuFile) {
+func (d *deriver) listUU(n *Node, files []uuFile) {
 	container := n.AttachmentID
 	if container == "" {
 		container = "P" + pathOf(d.m.Root, n)
@@ -58,12 +58,11 @@ func (d *deriver) listUU(n *Node, text []byte, files []uuFile) {
 		if !f.whole {
 			d.defects.add(defectUuencode)
 		}
-		data := f.decode(text)
-		kind := guessType(data)
+		kind := guessType(f.head)
 		if kind == "text/plain" || kind == "application/octet-stream" {
 			kind = "" // the name may say more
 		}
-		d.addInside(container, i, decodeFilename(f.name), Attachment{ContentType: kind, Size: int64(len(data))})
+		d.addInside(container, i, decodeFilename(f.name), Attachment{ContentType: kind, Size: f.size})
 	}
 }
 
@@ -201,10 +200,10 @@ type readCloser struct {
 }
 
 func openIn(n *Node, source io.Reader, index int) (io.Reader, error) {
-	r := bufio.NewReader(Decode(source, n.TransferEncoding()))
+	r := bufio.NewReaderSize(Decode(source, n.TransferEncoding()), uuLine)
 	if isInlineText(n, n.mediaType()) {
 		u := &uuReader{src: r, skip: index}
-		if u.fill(); len(u.out) == 0 {
+		if u.fill(); !u.found {
 			return nil, orSection(u.err)
 		}
 		return u, nil

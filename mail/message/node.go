@@ -38,6 +38,10 @@ type Node struct {
 	text *text
 	at   place
 	hash [32]byte
+	// lineLen and decodedSize are those of base64 text that can be made again
+	// from its decoded bytes; lineLen is 0 for all other.
+	lineLen     int
+	decodedSize int64
 	// flat: the structure was given up; the body is kept as received.
 	flat bool
 }
@@ -60,11 +64,6 @@ type place struct {
 // as it is in the message.
 func (n *Node) start(limit int) []byte {
 	return n.text.bytes(n.at.body, min(n.at.own, n.at.body+limit))
-}
-
-// tail gives the last bytes of the own body, at most limit.
-func (n *Node) tail(limit int) []byte {
-	return n.text.bytes(max(n.at.body, n.at.own-limit), n.at.own)
 }
 
 // reader reads the own body of a node just parsed.

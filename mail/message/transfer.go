@@ -18,7 +18,7 @@ func Decode(r io.Reader, transferEncoding string) io.Reader {
 	case "quoted-printable":
 		return &qpReader{src: bufio.NewReaderSize(r, 4<<10)}
 	case uuencoding:
-		return &uuReader{src: bufio.NewReaderSize(r, 4<<10)}
+		return &uuReader{src: bufio.NewReaderSize(r, uuLine)}
 	}
 	return r
 }

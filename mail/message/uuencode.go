@@ -16,78 +16,143 @@ import (
 const uuencoding = "x-uuencode"
 
 const (
-	// maxUUFiles is how many files are looked for in one text.
+	// maxUUFiles is how many files are looked for in one text, maxUUAll in all
+	// texts of a message. What follows the last one is text.
 	maxUUFiles = 100
-	// maxUUScan is how much of a text is looked at.
-	maxUUScan = 64 << 20
+	maxUUAll   = 500
+	// uuHead is how much of a file is kept to tell its type.
+	uuHead = 1 << 10
+	// uuLine is longer than any line of such a file.
+	uuLine = 4 << 10
 )
 
-// uuFile is one file in a text: where it stands, and where its lines do.
+// uuFile is one file in a text.
 type uuFile struct {
 	name string
-	// start to end is all of it with its first and last line; from to to are
-	// the lines of data.
-	start, end, from, to int
+	// size is its decoded length in bytes, head its first bytes.
+	size int64
+	head []byte
 	// whole: there is an "end" line.
 	whole bool
-	// base64: "begin-base64", ended by "====".
-	base64 bool
 }
 
-// findUU lists the files in text, in order.
-func findUU(text []byte) []uuFile {
-	text = text[:min(len(text), maxUUScan)]
-	var out []uuFile
-	for at := 0; at < len(text) && len(out) < maxUUFiles; {
-		i := beginLine(text, at)
-		if i < 0 {
-			break
-		}
-		f, next := readUU(text, i)
-		if f.to > f.from {
-			out = append(out, f)
-		}
-		at = next
-	}
-	return out
+// uuScan reads a text once, line by line, and parts its files from the rest of
+// it. It holds no file: however long the text, only what is to be shown of it
+// stays in memory.
+type uuScan struct {
+	// room bounds text: no more is added once it is longer. limit bounds files.
+	room, limit int
+
+	text  []byte
+	files []uuFile
+
+	// begin is a begin line that no line of data followed yet; file is the one
+	// that is open, with state, while open.
+	begin        []byte
+	open, base64 bool
+	file         uuFile
+	state        base64State
+	scratch      []byte
 }
 
-// beginLine finds the next line that starts with "begin".
-func beginLine(text []byte, at int) int {
+// read takes all of r. Errors are those of r.
+func (s *uuScan) read(r io.Reader) error {
+	in := bufio.NewReaderSize(r, uuLine)
+	inLine := false // in the middle of a line that is longer than any of a file
 	for {
+		raw, err := in.ReadSlice('\n')
+		long := err == bufio.ErrBufferFull //nolint:errorlint // bufio returns it unwrapped
+		switch {
+		case inLine:
+			s.keep(raw)
+		case long:
+			s.close(false)
+			s.keep(raw)
+		case len(raw) > 0:
+			s.line(raw)
+		}
+		if inLine = long; err != nil && !long {
+			s.close(false)
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// line takes one line with its line end.
+func (s *uuScan) line(raw []byte) {
+	line := bytes.TrimRight(bytes.TrimSuffix(raw, crlf[1:]), "\r")
+	if s.open {
+		switch {
+		case isUUEnd(line, s.base64):
+			if s.close(true) {
+				return
+			}
+		case s.base64 && isBase64Line(line):
+			s.data(s.state.append(s.scratch[:0], line))
+			return
+		case !s.base64 && isUULine(line):
+			s.data(appendUU(s.scratch[:0], line))
+			return
+		default:
+			s.close(false)
+		}
+	}
+	name, isBase64, ok := uuBegin(line)
+	if !ok || len(s.files) >= s.limit {
+		s.keep(raw)
+		return
+	}
+	s.begin = append(s.begin[:0], raw...)
+	s.open, s.base64, s.file, s.state = true, isBase64, uuFile{name: name}, base64State{}
+}
+
+// data adds to the open file.
+func (s *uuScan) data(b []byte) {
+	s.begin, s.scratch = s.begin[:0], b
+	s.file.size += int64(len(b))
+	s.file.head = append(s.file.head, b[:min(len(b), uuHead-len(s.file.head))]...)
+}
+
+// close ends the open file, if there is one. One without a line of data was
+// text that only began like a file.
+func (s *uuScan) close(whole bool) (wasFile bool) {
+	if !s.open {
+		return false
+	}
+	s.open = false
+	if len(s.begin) > 0 {
+		s.keep(s.begin)
+		s.begin = s.begin[:0]
+		return false
+	}
+	s.data(s.state.finish(s.scratch[:0]))
+	s.file.whole = whole
+	s.files = append(s.files, s.file)
+	return true
+}
+
+// keep adds to the text outside files.
+func (s *uuScan) keep(raw []byte) {
+	if len(s.text) <= s.room {
+		s.text = append(s.text, raw...)
+	}
+}
+
+// mayHoldUU reports a text with a line that starts like a file.
+func mayHoldUU(text []byte) bool {
+	for at := 0; ; {
 		i := bytes.Index(text[at:], []byte("begin"))
 		if i < 0 {
-			return -1
+			return false
 		}
-		i += at
-		if i == 0 || text[i-1] == '\n' {
-			return i
+		if i += at; i == 0 || text[i-1] == '\n' {
+			return true
 		}
 		at = i + len("begin")
 	}
-}
-
-// readUU reads the file whose begin line is at start; nothing when it is none.
-func readUU(text []byte, start int) (f uuFile, next int) {
-	line, next := lineAt(text, start)
-	name, isBase64, ok := uuBegin(line)
-	if !ok {
-		return uuFile{}, next
-	}
-	f = uuFile{name: name, start: start, from: next, to: next, end: next, base64: isBase64}
-	for at := next; at < len(text); {
-		line, after := lineAt(text, at)
-		switch {
-		case isBase64 && string(line) == "====", !isBase64 && string(line) == "end":
-			f.whole, f.end = true, after
-			return f, after
-		case isBase64 && !isBase64Line(line), !isBase64 && !isUULine(line):
-			return f, at // cut off
-		}
-		f.to, f.end = after, after
-		at = after
-	}
-	return f, len(text)
 }
 
 // lineAt gives the line at i without its line end, and the next one's place.
@@ -97,6 +162,14 @@ func lineAt(text []byte, i int) (line []byte, next int) {
 		return bytes.TrimRight(text[i:], "\r"), len(text)
 	}
 	return bytes.TrimRight(text[i:i+n], "\r"), i + n + 1
+}
+
+// isUUEnd reports the line after a file.
+func isUUEnd(line []byte, isBase64 bool) bool {
+	if isBase64 {
+		return string(line) == "===="
+	}
+	return string(line) == "end"
 }
 
 // uuBegin reads "begin 644 name".
@@ -147,15 +220,6 @@ func isBase64Line(line []byte) bool {
 	return true
 }
 
-// decode gives the file's bytes.
-func (f *uuFile) decode(text []byte) []byte {
-	lines := text[f.from:f.to]
-	if f.base64 {
-		return appendBase64(make([]byte, 0, len(lines)/4*3+3), lines)
-	}
-	return appendUU(make([]byte, 0, len(lines)/4*3+3), lines)
-}
-
 // appendUU decodes lines of data.
 func appendUU(dst, lines []byte) []byte {
 	for at := 0; at < len(lines); {
@@ -183,11 +247,8 @@ func appendUU(dst, lines []byte) []byte {
 
 // decodeUU decodes a body whose transfer encoding is uuencode: its first file.
 func decodeUU(body []byte) []byte {
-	files := findUU(body)
-	if len(files) == 0 {
-		return nil
-	}
-	return files[0].decode(body)
+	out, _ := io.ReadAll(&uuReader{src: bufio.NewReaderSize(bytes.NewReader(body), uuLine)}) // memory does not fail
+	return out
 }
 
 // uuReader decodes the first file of a text while it is read.
@@ -195,8 +256,10 @@ type uuReader struct {
 	src *bufio.Reader
 	// begun: the begin line was read; empty: no data came after it yet.
 	begun, empty, base64 bool
-	// skip is how many files come before the wanted one.
-	skip int
+	// skip is how many files come before the wanted one, which found says was
+	// come to.
+	skip  int
+	found bool
 
 	state base64State
 	out   []byte
@@ -238,14 +301,14 @@ func (r *uuReader) line(line []byte) {
 	case !r.begun:
 		_, r.base64, r.begun = uuBegin(line)
 		r.empty = true
-	case r.base64 && isBase64Line(line) && string(line) != "====":
-		r.empty = false
-		if r.skip == 0 {
+	case r.base64 && isBase64Line(line) && !isUUEnd(line, true):
+		r.empty, r.found = false, r.skip == 0
+		if r.found {
 			r.out = r.state.append(nil, line)
 		}
 	case !r.base64 && isUULine(line):
-		r.empty = false
-		if r.skip == 0 {
+		r.empty, r.found = false, r.skip == 0
+		if r.found {
 			r.out = appendUU(nil, line)
 		}
 	default:
@@ -260,7 +323,7 @@ func (r *uuReader) line(line []byte) {
 // like one.
 func (r *uuReader) end(line []byte) {
 	r.begun = false
-	isEnd := string(line) == "end" && !r.base64 || string(line) == "====" && r.base64
+	isEnd := isUUEnd(line, r.base64)
 	switch {
 	case r.empty:
 	case r.skip > 0:
@@ -274,18 +337,4 @@ func (r *uuReader) end(line []byte) {
 	if !isEnd {
 		r.line(line)
 	}
-}
-
-// cutUU is the text without the files in it.
-func cutUU(text []byte, files []uuFile) []byte {
-	if len(files) == 0 {
-		return text
-	}
-	out := make([]byte, 0, len(text))
-	at := 0
-	for i := range files {
-		out = append(out, text[at:files[i].start]...)
-		at = files[i].end
-	}
-	return append(out, text[at:]...)
 }

@@ -117,10 +117,7 @@ func (s *Store) keepBlob(ctx context.Context, b *message.Blob, magic int) (fileH
 		if found, err := s.referTo(ctx, b.Hash, 1, magic); found || err != nil {
 			return "", err
 		}
-		content, err := b.Content()
-		if err != nil {
-			return "", fail(op, err)
-		}
+		content := b.Content()
 		upload, cancel := context.WithTimeout(ctx, limit)
 		fileHash, err = s.upload(upload, b, &content, magic)
 		cancel()

@@ -50,14 +50,12 @@ func fillBlobs(t testing.TB, n *newMessage, m *message.Message) message.Opener {
 	texts := map[string][]byte{}
 	for _, b := range m.Blobs() {
 		n.hashes[b.ID] = b.Hash
-		c, err := b.Content()
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := b.Content()
 		r := c.Reader
 		if c.Decoded {
 			r = message.EncodeReader(r, c.LineLen, 0)
 		}
+		var err error
 		if texts[b.ID], err = io.ReadAll(r); err != nil {
 			t.Fatal(err)
 		}
