@@ -129,7 +129,7 @@ func (d *deriver) run() {
 // else from the text.
 func (d *deriver) intro() string {
 	if d.htmlIntro != "" {
-		if s := makeIntro(htmlToText(cutUTF8(d.htmlIntro, maxIntroHTML), introSource, false)); s != "" {
+		if s := htmlIntro(cutUTF8(d.htmlIntro, maxIntroHTML)); s != "" {
 			return s
 		}
 	}
@@ -366,42 +366,5 @@ func (d *deriver) cidLinks(s string) string {
 		at = end
 	}
 	b.WriteString(s[done:])
-	return b.String()
-}
-
-// escaper does what html.EscapeString does.
-var escaper = strings.NewReplacer("&", "&amp;", "'", "&#39;", "<", "&lt;", ">", "&gt;", `"`, "&#34;")
-
-// textToHTML shows plain text as HTML: paragraphs and line breaks. It ends
-// where the database would cut it.
-func textToHTML(s string) string {
-	var b strings.Builder
-	b.Grow(len(s) + len(s)/16 + 16)
-	b.WriteString("<p>")
-	empty, begun := 0, false
-	for line := range strings.SplitSeq(s, "\n") {
-		line = strings.TrimRight(line, " \t\r")
-		if line == "" {
-			empty++
-			continue
-		}
-		if begun {
-			if empty > 0 {
-				b.WriteString("</p><p>")
-			} else {
-				b.WriteString("<br/>")
-			}
-		}
-		begun, empty = true, 0
-		for line != "" && b.Len() < maxText {
-			part := cutUTF8(line, 32<<10)
-			if part == "" {
-				break // not UTF-8; cannot be
-			}
-			_, _ = escaper.WriteString(&b, part) // a Builder takes everything
-			line = line[len(part):]
-		}
-	}
-	b.WriteString("</p>")
 	return b.String()
 }

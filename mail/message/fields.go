@@ -134,7 +134,7 @@ func indexedHeaders(lines []string) []HeaderField {
 		if !ok || len(name) > maxIndexKey {
 			continue
 		}
-		key := lowerASCII(name)
+		key := lowerKey(name)
 		if !isIndexed(key) || len(out) >= maxIndexed {
 			continue
 		}

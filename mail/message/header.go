@@ -1,6 +1,7 @@
 package message
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -61,8 +62,7 @@ var defaultContentType = &ContentValue{Value: "text/plain", Type: "text", Subtyp
 
 // analyse makes n.Parsed from n.Header.
 func (p *parser) analyse(n *Node, fallback string) {
-	index := make(map[string]int, len(n.Header))
-	parsed := make(ParsedHeader, 0, len(n.Header)+1)
+	index := keyIndex{fields: make(ParsedHeader, 0, len(n.Header)+1)}
 	for i, line := range n.Header {
 		name, value, _ := splitField(line)
 		if i == 0 && strings.HasPrefix(name, byteOrderMark) {
@@ -72,34 +72,79 @@ func (p *parser) analyse(n *Node, fallback string) {
 		if !isKey(name) {
 			continue
 		}
-		key := lowerASCII(name)
-		at, seen := index[key]
-		if !seen {
-			at = len(parsed)
-			index[key] = at
-			parsed = append(parsed, ParsedField{Key: key})
-		}
+		key := lowerKey(name)
+		field, seen := index.field(key)
 		if seen && isUnique(key) {
 			p.noteRepeated(key)
 		}
-		parsed[at].Value = p.merge(parsed[at].Value, key, p.headerText(unfold(value)))
+		field.Value = p.merge(field.Value, key, p.headerText(unfold(value)))
 	}
-	for i := range parsed {
-		p.finish(&parsed[i])
+	for i := range index.fields {
+		p.finish(&index.fields[i])
 	}
-	if i, ok := index["content-type"]; !ok || parsed[i].Value == nil {
-		ct := defaultContentType
+	if field, _ := index.field("content-type"); field.Value == nil {
+		field.Value = defaultContentType
 		if fallback != "" {
-			ct = parseContentValue(fallback)
-		}
-		if ok {
-			parsed[i].Value = ct
-		} else {
-			parsed = append(parsed, ParsedField{Key: "content-type", Value: ct})
+			field.Value = parseContentValue(fallback)
 		}
 	}
-	n.Parsed = parsed
+	n.Parsed = index.fields
 }
+
+// keyIndex finds fields by their keys.
+type keyIndex struct {
+	fields ParsedHeader
+	places map[string]int // once there are many
+}
+
+const manyKeys = 40
+
+// field gives the field of the key; when there is none, an empty new one.
+func (x *keyIndex) field(key string) (f *ParsedField, seen bool) {
+	if i := x.place(key); i >= 0 {
+		return &x.fields[i], true
+	}
+	if len(x.fields) == manyKeys {
+		x.places = make(map[string]int, cap(x.fields))
+		for i := range x.fields {
+			x.places[x.fields[i].Key] = i
+		}
+	}
+	if x.places != nil {
+		x.places[key] = len(x.fields)
+	}
+	x.fields = append(x.fields, ParsedField{Key: key})
+	return &x.fields[len(x.fields)-1], false
+}
+
+func (x *keyIndex) place(key string) int {
+	if x.places != nil {
+		if i, ok := x.places[key]; ok {
+			return i
+		}
+		return -1
+	}
+	return slices.IndexFunc(x.fields, func(f ParsedField) bool { return f.Key == key })
+}
+
+// lowerKey is lowerASCII for field names: the usual ones cost nothing.
+func lowerKey(name string) string {
+	if key, ok := usualKeys[name]; ok {
+		return key
+	}
+	return lowerASCII(name)
+}
+
+var usualKeys = func() map[string]string {
+	keys := make(map[string]string)
+	for name := range strings.FieldsSeq(`Received From To Cc Subject Date Message-ID Message-Id MIME-Version Mime-Version Content-Type Content-Transfer-Encoding
+		Content-Disposition Content-ID Content-Id Reply-To Sender References In-Reply-To Return-Path Delivered-To DKIM-Signature Authentication-Results
+		List-Id List-Unsubscribe List-Unsubscribe-Post List-Post List-Help User-Agent X-Mailer Precedence Received-SPF ARC-Seal ARC-Message-Signature
+		ARC-Authentication-Results X-Google-DKIM-Signature X-Received Feedback-ID Thread-Index Thread-Topic Content-Language`) {
+		keys[name] = lowerASCII(name)
+	}
+	return keys
+}()
 
 const byteOrderMark = "\xef\xbb\xbf"
 

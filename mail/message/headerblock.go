@@ -10,6 +10,8 @@ import (
 func (p *parser) header(n *Node) {
 	// A line that is cut off at the end of the block is over the limit.
 	b := blockReader{p: p, first: p.pos, block: p.text.at(p.pos, maxHeader+maxDelimiter)}
+	places := make([]int, 2*usualLines)
+	b.starts, b.ends = places[:0:usualLines], places[usualLines:usualLines]
 	for !b.done {
 		b.next()
 	}
@@ -18,6 +20,9 @@ func (p *parser) header(n *Node) {
 	p.headerBytes += b.end
 	p.headerLines += len(n.Header)
 }
+
+// usualLines are as many as most messages have.
+const usualLines = 32
 
 // blockReader finds the fields of one header.
 type blockReader struct {

@@ -18,18 +18,16 @@ func HTMLToText(s string) string { return htmlToText(s, maxText, true) }
 // htmlToText stops when it has about limit bytes. targets says whether links'
 // targets are written.
 func htmlToText(s string, limit int, targets bool) string {
-	r := textRenderer{limit: limit, targets: targets, hideHidden: true}
-	if text := r.render(s); text != "" {
+	if text := newTextRenderer(s, targets, true).render(limit); text != "" {
 		return text
 	}
-	r = textRenderer{limit: limit, targets: targets}
-	return r.render(s)
+	return newTextRenderer(s, targets, false).render(limit)
 }
 
 // textRenderer turns tokens into text.
 type textRenderer struct {
-	out   strings.Builder
-	limit int
+	z   *html.Tokenizer
+	out strings.Builder
 	// breaks are line breaks that are due before the next text, space a space.
 	breaks int
 	space  bool
@@ -51,31 +49,36 @@ type link struct {
 	at   int
 }
 
-func (r *textRenderer) render(s string) string {
-	z := html.NewTokenizer(strings.NewReader(s))
-	for r.out.Len() < r.limit {
-		switch z.Next() {
-		case html.ErrorToken:
-			return r.finish()
-		case html.TextToken:
-			if r.skip == "" {
-				r.text(z.Text())
-			}
-		case html.StartTagToken:
-			r.start(z, false)
-		case html.SelfClosingTagToken:
-			r.start(z, true)
-		case html.EndTagToken:
-			name, _ := z.TagName()
-			r.end(name)
-		case html.CommentToken, html.DoctypeToken:
-		}
-	}
-	return r.finish()
+func newTextRenderer(s string, targets, hideHidden bool) *textRenderer {
+	return &textRenderer{z: html.NewTokenizer(strings.NewReader(s)), targets: targets, hideHidden: hideHidden}
 }
 
-func (r *textRenderer) finish() string {
+// render goes on until there are about limit bytes, and gives all so far.
+func (r *textRenderer) render(limit int) string {
+	for r.out.Len() < limit && r.token() {
+	}
 	return strings.TrimSpace(r.out.String())
+}
+
+// token takes one; false at the end.
+func (r *textRenderer) token() bool {
+	switch r.z.Next() {
+	case html.ErrorToken:
+		return false
+	case html.TextToken:
+		if r.skip == "" {
+			r.text(r.z.Text())
+		}
+	case html.StartTagToken:
+		r.start(r.z, false)
+	case html.SelfClosingTagToken:
+		r.start(r.z, true)
+	case html.EndTagToken:
+		name, _ := r.z.TagName()
+		r.end(name)
+	case html.CommentToken, html.DoctypeToken:
+	}
+	return true
 }
 
 // isSkipped: elements without readable text.
@@ -261,7 +264,7 @@ func (r *textRenderer) text(b []byte) {
 		for line := range bytes.Lines(b) {
 			text := bytes.TrimRight(line, "\r\n")
 			if len(text) > 0 {
-				r.write(string(text))
+				r.writeBytes(text)
 			}
 			if len(text) < len(line) {
 				r.breaks = min(r.breaks+1, 2)
@@ -270,17 +273,45 @@ func (r *textRenderer) text(b []byte) {
 		return
 	}
 	for len(b) > 0 {
-		n := bytes.IndexAny(b, " \t\r\n\f\u00a0\u200b\u200c\u034f\u00ad\ufeff")
-		if n != 0 {
-			if n < 0 {
-				n = len(b)
-			}
-			r.write(string(b[:n]))
+		if n := word(b); n > 0 {
+			r.writeBytes(b[:n])
 			b = b[n:]
 			continue
 		}
 		b = r.blank(b)
 	}
+}
+
+// word is how many bytes come before the next character that blank takes.
+func word(b []byte) int {
+	for i, c := range b {
+		if c > ' ' && c < 0x80 || c > ' ' && c != 0xc2 && c != 0xcd && c != 0xe2 && c != 0xef {
+			continue
+		}
+		switch c {
+		case ' ', '\t', '\r', '\n', '\f':
+			return i
+		case 0xc2, 0xcd, 0xe2, 0xef:
+			if isInvisible(b[i:]) {
+				return i
+			}
+		}
+	}
+	return len(b)
+}
+
+// isInvisible: b begins with a no-break space, soft hyphen, grapheme joiner,
+// zero-width space or non-joiner, or byte order mark.
+func isInvisible(b []byte) bool {
+	switch string(b[:min(2, len(b))]) {
+	case "\u00a0", "\u00ad", "\u034f":
+		return true
+	}
+	switch string(b[:min(3, len(b))]) {
+	case "\u200b", "\u200c", "\ufeff":
+		return true
+	}
+	return false
 }
 
 // blank takes one character of white space, or one that shows nothing and is
@@ -309,6 +340,17 @@ func (r *textRenderer) joins(rest []byte) bool {
 
 // write puts out what is due, then s.
 func (r *textRenderer) write(s string) {
+	r.due()
+	r.out.WriteString(s)
+}
+
+func (r *textRenderer) writeBytes(b []byte) {
+	r.due()
+	r.out.Write(b)
+}
+
+// due puts out breaks, quote marks and a space.
+func (r *textRenderer) due() {
 	if r.breaks > 0 || r.out.Len() == 0 {
 		if r.out.Len() > 0 {
 			for range r.breaks {
@@ -322,7 +364,6 @@ func (r *textRenderer) write(s string) {
 		r.out.WriteByte(' ')
 	}
 	r.breaks, r.space = 0, false
-	r.out.WriteString(s)
 }
 
 func lastByte(b *strings.Builder) string {

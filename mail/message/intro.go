@@ -11,30 +11,107 @@ const (
 	introLength = 250
 )
 
+// introGlances are how much of a page's text often, and mostly, decides the
+// preview.
+var introGlances = [...]int{512, 1536}
+
+
 // makeIntro makes the preview of a text: from its first 4 KiB, without links
 // in brackets, quoted lines, ruling lines and the message that is answered; at
 // most 250 characters, cut at a space and marked with an ellipsis.
 func makeIntro(text string) string {
 	text = cutUTF8(text, introSource)
+	if s, ok := glance(text); ok {
+		return s
+	}
+	return wholeIntro(text)
+}
+
+// wholeIntro divides the text first.
+func wholeIntro(text string) string {
 	if own := SplitReply(text).Own; own != "" {
 		text = own
 	}
-	var kept []string
-	count := 0
+	var c introLines
 	for line := range strings.SplitSeq(text, "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '>' || isRule(line) {
-			continue
-		}
-		if line = collapse(cleanText(dropBrackets(line))); line == "" {
-			continue
-		}
-		kept = append(kept, line)
-		if count += 1 + utf8.RuneCountInString(line); count > introLength+1 {
+		if c.add(line) {
 			break
 		}
 	}
-	return cutIntro(strings.Join(kept, " "))
+	return c.String()
+}
+
+// introLines gathers the lines of a preview.
+type introLines struct {
+	kept  []string
+	count int
+}
+
+// add takes the line, unless it is no part of the preview, and reports whether
+// that is long enough.
+func (c *introLines) add(line string) (full bool) {
+	line = strings.TrimSpace(line)
+	if line == "" || line[0] == '>' || isRule(line) {
+		return false
+	}
+	if line = collapse(cleanText(dropBrackets(line))); line == "" {
+		return false
+	}
+	c.kept = append(c.kept, line)
+	c.count += 1 + utf8.RuneCountInString(line)
+	return c.count > introLength+1
+}
+
+func (c *introLines) String() string { return cutIntro(strings.Join(c.kept, " ")) }
+
+// glance makes the preview without dividing the whole text (SplitReply), when
+// its lines and the ones after them, which might belong to the line above a
+// quote, have nothing that could be part of a reply.
+func glance(text string) (intro string, ok bool) {
+	var c introLines
+	full, lines, size := false, 0, 0 // what follows the preview
+	for lines <= attributionLines && size <= maxAttribution {
+		line, rest, whole := strings.Cut(text, "\n")
+		if !whole || mayDivide(line) {
+			return "", false
+		}
+		if text = rest; !full {
+			full = c.add(line)
+			continue
+		}
+		if line = strings.TrimSpace(line); line != "" {
+			lines++
+			size += len(line)
+		}
+	}
+	return c.String(), true
+}
+
+// htmlIntro makes the preview of a page. Only as much of it is read as that
+// takes.
+func htmlIntro(page string) string {
+	r := newTextRenderer(page, false, true)
+	for _, size := range introGlances {
+		if s, ok := glance(r.render(size)); ok {
+			return s
+		}
+	}
+	text := r.render(introSource)
+	if text == "" {
+		text = newTextRenderer(page, false, false).render(introSource)
+	}
+	return makeIntro(text)
+}
+
+// mayDivide reports whether SplitReply might take the line as one between the
+// sender's text and a quote or signature.
+func mayDivide(line string) bool {
+	line = strings.TrimSpace(line)
+	if line == "" {
+		return false
+	}
+	return line[0] == '>' || strings.HasPrefix(line, "--") || strings.HasPrefix(line, "___") ||
+		strings.HasSuffix(line, ":") || strings.HasSuffix(line, "：") || hasHeaderWord(line)
 }
 
 // isRule reports a line of one repeated character.

@@ -63,6 +63,8 @@ type plan struct {
 	spans map[*Node]span
 	ops   *opReader
 	bad   bool
+	// last is the piece that is being put, here so that it is no allocation.
+	last piece
 }
 
 // newPlan lists the tree's text with its operations applied. want limits
@@ -153,15 +155,16 @@ func (p *plan) str(s string) {
 // add applies the operations to one piece of canonical text.
 func (p *plan) add(c piece) {
 	if p.ops == nil {
-		p.put(&c)
+		p.last = c
+		p.put(&p.last)
 		return
 	}
 	for off, left := int64(0), c.length(); left > 0; {
 		kind, n := p.ops.next(left)
 		switch kind {
 		case opCopy:
-			part := c.cut(off, n)
-			p.put(&part)
+			p.last = c.cut(off, n)
+			p.put(&p.last)
 		case opInsert:
 			p.put(&piece{data: p.ops.insert()})
 			continue

@@ -19,8 +19,9 @@ type Reply struct {
 // maxQuoteLines is how many lines are looked at, maxAttribution how long the
 // line above a quote may be.
 const (
-	maxQuoteLines  = 5000
-	maxAttribution = 600
+	maxQuoteLines    = 5000
+	maxAttribution   = 600
+	attributionLines = 3
 )
 
 // SplitReply finds the quoted message at the end of a text. A quote that is
@@ -134,7 +135,7 @@ func attributionStart(lines []string) int {
 	if !strings.HasSuffix(last, ":") && !strings.HasSuffix(last, "：") || len(last) > 500 {
 		return len(lines)
 	}
-	for n := 1; n <= 3 && end-n >= 0; n++ {
+	for n := 1; n <= attributionLines && end-n >= 0; n++ {
 		if n > 1 && strings.TrimSpace(lines[end-n]) == "" {
 			break
 		}

@@ -3,6 +3,7 @@ package message
 import (
 	"crypto/sha1" //nolint:gosec // the database's keys are SHA-1; nothing secret rests on them
 	"encoding/base64"
+	"slices"
 	"strings"
 )
 
@@ -44,12 +45,19 @@ func messageIDs(s string, limit int) []string {
 			end = len(rest)
 		}
 		// A folded identifier has white space inside.
-		if id := strings.Join(strings.Fields(rest[:end]), ""); id != "" {
+		if id := withoutSpace(rest[:end]); id != "" {
 			out = append(out, "<"+id+">")
 		}
 		s = rest[end:]
 	}
 	return out
+}
+
+func withoutSpace(s string) string {
+	if isCollapsed(s) && strings.IndexByte(s, ' ') < 0 {
+		return s
+	}
+	return strings.Join(strings.Fields(s), "")
 }
 
 // angles removes angle brackets.
@@ -62,17 +70,17 @@ func threadRefs(h ParsedHeader) []string {
 		index = index[:threadIndexLength]
 	}
 	var out []string
-	seen := make(map[string]bool, maxThreadRefs)
+	seen := make([]string, 0, maxThreadRefs)
 	for _, source := range []string{h.Get("message-id"), h.Get("in-reply-to"), index, h.Get("references")} {
 		for _, word := range strings.Fields(source) {
 			word = angles.Replace(word)
-			if word == "" || seen[word] {
+			if word == "" || slices.Contains(seen, word) {
 				continue
 			}
 			if len(out) == maxThreadRefs {
 				return out
 			}
-			seen[word] = true
+			seen = append(seen, word)
 			sum := sha1.Sum([]byte(word)) //nolint:gosec // see the import
 			out = append(out, base64.RawStdEncoding.EncodeToString(sum[:]))
 		}
