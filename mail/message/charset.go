@@ -74,6 +74,12 @@ func decodeHinted(b []byte, label, hint string) (text string, sure bool) {
 }
 
 func hasHigh(b []byte) bool {
+	const high = 0x8080808080808080
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b)&high != 0 {
+			return true
+		}
+	}
 	for _, c := range b {
 		if c >= 0x80 {
 			return true
@@ -83,23 +89,7 @@ func hasHigh(b []byte) bool {
 }
 
 // plainText reports ASCII without escapes.
-func plainText(b []byte) bool {
-	const high = 0x8080808080808080
-	if bytes.IndexByte(b, 0x1b) >= 0 {
-		return false
-	}
-	for ; len(b) >= 8; b = b[8:] {
-		if binary.LittleEndian.Uint64(b)&high != 0 {
-			return false
-		}
-	}
-	for _, c := range b {
-		if c >= 0x80 {
-			return false
-		}
-	}
-	return true
-}
+func plainText(b []byte) bool { return bytes.IndexByte(b, 0x1b) < 0 && !hasHigh(b) }
 
 // isStateful: charsets in which ASCII bytes do not mean themselves.
 func isStateful(label string) bool {

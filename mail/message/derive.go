@@ -281,8 +281,16 @@ var metaTag = regexp.MustCompile(`(?i)<meta\s[^>]{0,200}charset\s*=\s*["']?\s*([
 // 13.2.3.2), "" for none.
 func metaCharset(b []byte) string {
 	b = b[:min(len(b), 1024)]
-	if !bytes.Contains(bytes.ToLower(b), []byte("charset")) {
-		return "" // the expression costs much more
+	for {
+		i := bytes.IndexByte(b, '<')
+		if i < 0 {
+			return ""
+		}
+		b = b[i:]
+		if len(b) > 5 && equalFoldASCII(string(b[1:5]), "meta") {
+			break // from here on it is worth the expression
+		}
+		b = b[1:]
 	}
 	if found := metaTag.FindSubmatch(b); found != nil {
 		return string(found[1])

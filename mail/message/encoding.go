@@ -52,25 +52,24 @@ func isKnownEncoding(s string) bool {
 // dirtyQP reports what RFC 2045 6.7 forbids in quoted-printable: raw 8-bit
 // bytes, and = that begins neither an escape nor a soft line break.
 func dirtyQP(b []byte) bool {
-	for i, c := range b {
-		if c >= 0x80 {
-			return true
+	if hasHigh(b) {
+		return true
+	}
+	for rest := b; ; {
+		i := bytes.IndexByte(rest, '=')
+		if i < 0 {
+			return false
 		}
-		if c != '=' {
-			continue
-		}
-		rest := b[i+1:]
+		rest = rest[i+1:]
 		if len(rest) >= 2 {
 			if _, ok := unhex(rest[0], rest[1]); ok {
 				continue
 			}
 		}
-		rest = bytes.TrimLeft(rest[:min(len(rest), 80)], " \t")
-		if len(rest) > 0 && rest[0] != '\r' && rest[0] != '\n' {
+		if after := bytes.TrimLeft(rest[:min(len(rest), 80)], " \t"); len(after) > 0 && after[0] != '\r' && after[0] != '\n' {
 			return true
 		}
 	}
-	return false
 }
 
 // cutFooter parts base64 text from plain text behind it: mailing lists add

@@ -15,7 +15,6 @@ const (
 // preview.
 var introGlances = [...]int{512, 1536}
 
-
 // makeIntro makes the preview of a text: from its first 4 KiB, without links
 // in brackets, quoted lines, ruling lines and the message that is answered; at
 // most 250 characters, cut at a space and marked with an ellipsis.

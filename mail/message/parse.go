@@ -242,11 +242,9 @@ func (p *parser) find(from int) delimiter {
 		return d
 	}
 	for {
-		i := p.text.find(lineDashes, from, p.text.size)
-		if i < 0 {
+		if from = p.text.dashedLine(from); from < 0 {
 			return delimiter{}
 		}
-		from = i + 1
 		if d := p.delimiterAt(from); d.level != 0 {
 			return d
 		}

@@ -160,6 +160,31 @@ func (t *text) find(pattern []byte, from, to int) int {
 	return -1
 }
 
+// dashedLine gives the start of the next line after the one at from that begins
+// with --, -1 for none. Text has fewer hyphens than line breaks, so they are
+// looked for.
+func (t *text) dashedLine(from int) int {
+	if t.file != nil {
+		if i := t.find(lineDashes, from, t.size); i >= 0 {
+			return i + 1
+		}
+		return -1
+	}
+	for at := from + 1; at < t.size; {
+		i := bytes.Index(t.mem[at:t.size], dashes)
+		if i < 0 {
+			return -1
+		}
+		at += i
+		if t.mem[at-1] == '\n' {
+			return at
+		}
+		for at += len(dashes); at < t.size && t.mem[at] == '-'; at++ {
+		}
+	}
+	return -1
+}
+
 // breaks counts the line breaks in [from, to).
 func (t *text) breaks(from, to int) int {
 	if t.file == nil {
