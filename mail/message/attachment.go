@@ -57,10 +57,7 @@ func (d *deriver) moveOut(n *Node, contentType string, related, listed bool) {
 	n.Body = nil
 	cid := n.contentID()
 	if cid != "" {
-		if d.cids == nil {
-			d.cids = make(map[string]string)
-		}
-		d.cids[cid] = n.AttachmentID
+		d.setCID(cid, n.AttachmentID)
 	}
 	if !listed {
 		return
@@ -92,6 +89,14 @@ func (d *deriver) moveOut(n *Node, contentType string, related, listed bool) {
 	if isTNEF(n, contentType) {
 		d.listTNEF(n)
 	}
+}
+
+// setCID says which attachment a Content-ID means.
+func (d *deriver) setCID(cid, id string) {
+	if d.cids == nil {
+		d.cids = make(map[string]string)
+	}
+	d.cids[cid] = id
 }
 
 // detect looks at the first bytes of the attachment just listed.

@@ -5,6 +5,8 @@ import (
 	"io"
 	"regexp"
 	"strings"
+
+	"github.com/eidermail/eider/mail/message/tnef"
 )
 
 // Parse analyses a message in memory. It never fails: what cannot be understood
@@ -85,6 +87,8 @@ type deriver struct {
 	// uu are the texts with uuencoded files, uuFiles the number of these.
 	uu      []foundUU
 	uuFiles int
+	// tnef is the text in the first winmail.dat, nil for none.
+	tnef *tnef.Body
 }
 
 type foundUU struct {
@@ -103,6 +107,7 @@ func (d *deriver) run() {
 		d.listUU(found.node, found.files)
 	}
 	m := d.m
+	d.textOfTNEF()
 	for _, s := range d.html {
 		if strings.TrimSpace(s) != "" {
 			m.HTML = append(m.HTML, d.cidLinks(s))

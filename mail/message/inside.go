@@ -34,16 +34,22 @@ func isTNEF(n *Node, contentType string) bool {
 // listTNEF lists the files of a part that has just moved out.
 func (d *deriver) listTNEF(n *Node) {
 	r := io.LimitReader(Decode(n.reader(), n.TransferEncoding()), maxTNEF)
-	files, err := tnef.List(bufio.NewReader(r))
+	found, err := tnef.Read(bufio.NewReader(r))
 	if err != nil {
 		d.defects.add(defectTNEF)
 	}
-	for i := range files {
-		f := &files[i]
+	if d.tnef == nil {
+		d.tnef = &found.Body
+	}
+	for i := range found.Files {
+		f := &found.Files[i]
 		name, _ := decodeCharset(f.Name, f.Charset)
 		d.addInside(n.AttachmentID, i, decodeFilename(name), Attachment{
 			ContentType: lowerTrim(f.ContentType), ContentID: bracketed(f.ContentID), Size: f.Size,
 		})
+		if f.ContentID != "" && d.cids[f.ContentID] == "" {
+			d.setCID(f.ContentID, d.m.Attachments[len(d.m.Attachments)-1].ID)
+		}
 	}
 }
 

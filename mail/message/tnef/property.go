@@ -16,8 +16,17 @@ const (
 	propContentID    = 0x3712
 )
 
+// MAPI properties of a message.
+const (
+	propBody         = 0x1000
+	propRTF          = 0x1009
+	propHTML         = 0x1013
+	propHTMLCodePage = 0x3fde
+)
+
 // Types of properties, MS-OXCDATA 2.11.1.
 const (
+	typeInteger  = 0x0003
 	typeObject   = 0x000d
 	typeString8  = 0x001e
 	typeUnicode  = 0x001f
@@ -31,7 +40,8 @@ const interfaceID = 16
 // messageID is the interface of a message that is attached: a TNEF stream.
 var messageID = [4]byte{0x07, 0x03, 0x02, 0x00}
 
-// properties reads the properties of an attachment for its name and content.
+// properties reads the properties of an attachment for its name and content, or
+// those of the message for its text.
 func (w *walker) properties(data *io.LimitedReader, depth int) error {
 	count, err := readCount(data)
 	if err != nil {
@@ -76,6 +86,12 @@ func (w *walker) property(data *io.LimitedReader, depth int) error {
 		}
 	}
 	if fixed {
+		if w.ofMessage && kind == typeInteger && id == propHTMLCodePage {
+			var page [4]byte
+			err := readFull(data, page[:])
+			w.body.HTMLCharset = codePage(page[:])
+			return err
+		}
 		return skip(data, values*size)
 	}
 	if !isVariable(base) || values > maxProperties {
@@ -141,6 +157,8 @@ func (w *walker) variable(kind, id uint16, data *io.LimitedReader, depth int) er
 	}
 	value := &io.LimitedReader{R: data, N: size}
 	switch {
+	case w.ofMessage:
+		err = w.bodyProperty(kind, id, value)
 	case id == propAttachData && kind == typeObject:
 		err = w.object(value, depth)
 	case id == propAttachData && kind == typeBinary:
@@ -152,6 +170,38 @@ func (w *walker) variable(kind, id uint16, data *io.LimitedReader, depth int) er
 		return err
 	}
 	return skip(data, min(value.N+padded(size)-size, data.N))
+}
+
+// bodyProperty takes the forms of the text among the properties of the message.
+func (w *walker) bodyProperty(kind, id uint16, value *io.LimitedReader) error {
+	isText := kind == typeString8 || kind == typeUnicode
+	switch {
+	case value.N > maxBody:
+		return nil
+	case id == propBody && isText, id == propHTML && (isText || kind == typeBinary), id == propRTF && kind == typeBinary:
+	default:
+		return nil
+	}
+	text, err := readSome(value, maxBody)
+	if err != nil {
+		return err
+	}
+	charset := w.charset
+	if kind == typeUnicode {
+		text, charset = fromUTF16(text), "utf-8"
+	}
+	switch id {
+	case propBody:
+		w.setText(cutNUL(text), charset)
+	case propHTML:
+		w.body.HTML = cutNUL(text)
+		if isText {
+			w.body.HTMLCharset = charset
+		}
+	default:
+		w.body.RTF = text
+	}
+	return nil
 }
 
 // text takes the names among the texts.

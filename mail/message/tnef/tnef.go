@@ -1,13 +1,15 @@
 // Package tnef lists and opens the files in a TNEF stream, the winmail.dat of
-// Outlook and Exchange (MS-OXTNEF). It reads a stream once, front to back,
-// holds no file in memory, and bounds what it looks at: a stranger writes it.
+// Outlook and Exchange (MS-OXTNEF), and finds the text of its message. It reads
+// a stream once, front to back, holds no file in memory, and bounds what it
+// looks at: a stranger writes it.
 package tnef
 
 import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"strconv"
+
+	"github.com/eidermail/eider/mail/message/rtf"
 )
 
 // Limits. Beyond them the stream counts as ending there.
@@ -17,6 +19,7 @@ const (
 	maxProperties = 20_000
 	maxDepth      = 4 // messages inside messages
 	maxName       = 2 << 10
+	maxBody       = 2 << 20 // of each form of the text
 )
 
 // Errors of this package.
@@ -42,16 +45,39 @@ type File struct {
 	Size int64
 }
 
-// List reads all of r and gives its files in order, those of messages inside
-// after each other. Errors are ErrFormat, or those of r; files that were found
-// before are given with it.
-func List(r io.Reader) ([]File, error) {
-	w := &walker{want: -1}
-	err := w.stream(r, 0)
-	return w.files, err
+// Body is the text of a message in its forms, each as it stands there; nil for
+// a form that is not there or is longer than 2 MiB.
+type Body struct {
+	// Text is plain, in TextCharset.
+	Text        []byte
+	TextCharset string
+	// HTML is in HTMLCharset.
+	HTML        []byte
+	HTMLCharset string
+	// RTF is compressed (MS-OXRTFCP).
+	RTF []byte
 }
 
-// Open finds the file of that index (as List counts) and gives a reader of its
+// Contents is what a stream holds.
+type Contents struct {
+	// Files are in order, those of messages inside after each other.
+	Files []File
+	// Body is the text of the message itself, not of those inside.
+	Body Body
+}
+
+// Read reads all of r. Errors are ErrFormat, or those of r; what was found
+// before is given with it.
+func Read(r io.Reader) (Contents, error) {
+	w := &walker{want: -1}
+	err := w.stream(r, 0)
+	if err == nil && w.odd {
+		err = ErrFormat
+	}
+	return Contents{Files: w.files, Body: w.body}, err
+}
+
+// Open finds the file of that index (as in Contents) and gives a reader of its
 // content, which reads from r. ErrNoFile.
 func Open(r io.Reader, index int) (io.Reader, error) {
 	if index < 0 {
@@ -70,13 +96,15 @@ func Open(r io.Reader, index int) (io.Reader, error) {
 
 const signature = 0x223e9f78
 
-// Attributes, MS-OXTNEF 2.1.3.2, and the level that belongs to attachments.
+// Attributes, MS-OXTNEF 2.1.3.2, with their types.
 const (
 	attAttachTitle    = 0x00018010
 	attAttachRendData = 0x00069002
 	attAttachData     = 0x0006800f
 	attAttachment     = 0x00069005
 	attOEMCodePage    = 0x00069007
+	attBody           = 0x0002800c
+	attMsgProps       = 0x00069003
 )
 
 // errFound ends a walk that has what it wants.
@@ -95,6 +123,12 @@ type walker struct {
 	// come after its content.
 	first int
 	title name
+
+	body Body
+	// ofMessage: the properties at hand are those of the message itself.
+	ofMessage bool
+	// odd: something was malformed that did not end the walk.
+	odd bool
 }
 
 // name is what is known of the attachment at hand. A long name wins over a
@@ -162,7 +196,7 @@ func (w *walker) value(id uint32, data *io.LimitedReader, depth int) error {
 		if err := readFull(data, page[:]); err != nil {
 			return err
 		}
-		w.charset = codePage(binary.LittleEndian.Uint32(page[:]))
+		w.charset = codePage(page[:])
 	case attAttachRendData:
 		w.endAttachment()
 	case attAttachTitle:
@@ -175,8 +209,39 @@ func (w *walker) value(id uint32, data *io.LimitedReader, depth int) error {
 		return w.file(data)
 	case attAttachment:
 		return w.properties(data, depth)
+	case attMsgProps:
+		return w.messageProperties(data, depth)
+	case attBody:
+		if depth == 0 && data.N <= maxBody {
+			text, err := readSome(data, maxBody)
+			w.setText(cutNUL(text), w.charset)
+			return err
+		}
 	}
 	return nil
+}
+
+// messageProperties looks for the text of the message. What is wrong there does
+// not hide the files behind it.
+func (w *walker) messageProperties(data *io.LimitedReader, depth int) error {
+	if depth > 0 {
+		return nil
+	}
+	w.ofMessage = true
+	err := w.properties(data, depth)
+	w.ofMessage = false
+	if err == ErrFormat { //nolint:errorlint // ours, unwrapped
+		w.odd = true
+		return nil
+	}
+	return err
+}
+
+// setText notes the plain text, which is there in two ways.
+func (w *walker) setText(text []byte, charset string) {
+	if len(text) > 0 {
+		w.body.Text, w.body.TextCharset = text, charset
+	}
 }
 
 // file notes a file whose content is next, or stops at the wanted one.
@@ -214,29 +279,9 @@ func (w *walker) endAttachment() {
 	w.first, w.title = len(w.files), name{}
 }
 
-// codePage names a Windows code page as message charsets are labelled.
-func codePage(page uint32) string {
-	switch page {
-	case 0:
-		return "windows-1252"
-	case 65001:
-		return "utf-8"
-	case 932, 936, 949, 950:
-		return "cp" + strconv.FormatUint(uint64(page), 10)
-	case 20866:
-		return "koi8-r"
-	case 21866:
-		return "koi8-u"
-	case 1200:
-		return "utf-16le"
-	}
-	if page >= 28591 && page <= 28605 {
-		return "iso-8859-" + strconv.FormatUint(uint64(page-28590), 10)
-	}
-	if page >= 1250 && page <= 1258 {
-		return "windows-" + strconv.FormatUint(uint64(page), 10)
-	}
-	return "cp" + strconv.FormatUint(uint64(page), 10)
+// codePage reads the number of a Windows code page.
+func codePage(b []byte) string {
+	return rtf.CodePage(int(min(binary.LittleEndian.Uint32(b), 1<<20)))
 }
 
 // broken makes ErrFormat of a stream that ends too early.

@@ -86,6 +86,55 @@ func wide(s string) []byte {
 	return b.Bytes()
 }
 
+// withBody has the text of a message in all its forms, those of a message
+// inside, which do not count, and a file.
+func withBody() []byte {
+	inner := newBuilder()
+	inner.attribute(1, attMsgProps, properties(property(typeString8, propBody, []byte("inner\x00"))))
+	object := append([]byte{0x07, 0x03, 0x02, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46}, inner.Bytes()...)
+	b := newBuilder()
+	b.attribute(1, attOEMCodePage, []byte{0xe3, 0x04, 0, 0, 0, 0, 0, 0}) // 1251
+	b.attribute(1, attBody, []byte("\xcf\xf0\xe8\xe2\xe5\xf2\x00"))
+	b.attribute(1, attMsgProps, properties(
+		property(typeInteger, 0x0017, []byte{1, 0, 0, 0}), property(typeUnicode, 0x0037, wide("Subject")),
+		property(typeInteger, propHTMLCodePage, []byte{0xe9, 0xfd, 0, 0}), // 65001
+		property(typeBinary, propHTML, []byte("<p>Привет")), property(typeBinary, propRTF, []byte("compressed")),
+	))
+	b.attachment("file", []byte("x"), nil)
+	b.attachment("", nil, properties(property(typeObject, propAttachData, object)))
+	return b.Bytes()
+}
+
+func TestBody(t *testing.T) {
+	t.Parallel()
+	c, err := Read(iotest.OneByteReader(bytes.NewReader(withBody())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Contents{
+		Files: []File{{Name: []byte("file"), Charset: "windows-1251", Size: 1}},
+		Body: Body{
+			Text: []byte("\xcf\xf0\xe8\xe2\xe5\xf2"), TextCharset: "windows-1251", HTML: []byte("<p>Привет"), HTMLCharset: "utf-8", RTF: []byte("compressed"),
+		},
+	}
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Properties of the message that cannot be read do not hide the files.
+func TestBadMessageProperties(t *testing.T) {
+	t.Parallel()
+	b := newBuilder()
+	b.attribute(1, attMsgProps, append(properties(property(typeUnicode, propBody, wide("text"))), 1, 2, 3)[4:])
+	b.attribute(1, attMsgProps, properties(property(typeUnicode, propBody, wide("text")), []byte{0xff, 0xff, 1}))
+	b.attachment("file", []byte("x"), nil)
+	c, err := Read(bytes.NewReader(b.Bytes()))
+	if !errors.Is(err, ErrFormat) || len(c.Files) != 1 || string(c.Body.Text) != "text" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 // sample has a code page, two files, a message with a file inside, and an
 // object of another kind.
 func sample() []byte {
@@ -112,13 +161,13 @@ var sampleFiles = []File{
 	{Name: []byte("drawing"), Charset: "windows-1251", Size: 7},
 }
 
-func TestList(t *testing.T) {
+func TestRead(t *testing.T) {
 	t.Parallel()
-	files, err := List(iotest.OneByteReader(bytes.NewReader(sample())))
+	c, err := Read(iotest.OneByteReader(bytes.NewReader(sample())))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(sampleFiles, files); diff != "" {
+	if diff := cmp.Diff(sampleFiles, c.Files); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -147,19 +196,19 @@ func TestBrokenStreams(t *testing.T) {
 	t.Parallel()
 	whole := sample()
 	for n := range len(whole) {
-		files, err := List(bytes.NewReader(whole[:n]))
-		if err == nil && len(files) > len(sampleFiles) || err != nil && !errors.Is(err, ErrFormat) {
-			t.Fatalf("cut at %d: %d files, %v", n, len(files), err)
+		c, err := Read(bytes.NewReader(whole[:n]))
+		if err == nil && len(c.Files) > len(sampleFiles) || err != nil && !errors.Is(err, ErrFormat) {
+			t.Fatalf("cut at %d: %d files, %v", n, len(c.Files), err)
 		}
 	}
-	files, err := List(bytes.NewReader(whole[:len(whole)-60]))
-	if len(files) < 2 || !errors.Is(err, ErrFormat) {
-		t.Errorf("%d files, %v", len(files), err)
+	c, err := Read(bytes.NewReader(whole[:len(whole)-60]))
+	if len(c.Files) < 2 || !errors.Is(err, ErrFormat) {
+		t.Errorf("%d files, %v", len(c.Files), err)
 	}
-	if _, err := List(io.MultiReader(bytes.NewReader(whole[:50]), iotest.ErrReader(io.ErrClosedPipe))); !errors.Is(err, io.ErrClosedPipe) {
+	if _, err := Read(io.MultiReader(bytes.NewReader(whole[:50]), iotest.ErrReader(io.ErrClosedPipe))); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("the reader's error became %v", err)
 	}
-	if _, err := List(bytes.NewReader([]byte("not tnef at all"))); !errors.Is(err, ErrFormat) {
+	if _, err := Read(bytes.NewReader([]byte("not tnef at all"))); !errors.Is(err, ErrFormat) {
 		t.Errorf("text: %v", err)
 	}
 }
@@ -175,9 +224,9 @@ func TestDepth(t *testing.T) {
 		b.attachment("file", []byte("y"), properties(property(typeObject, propAttachData, object)))
 		data = b
 	}
-	files, err := List(bytes.NewReader(data.Bytes()))
-	if err != nil || len(files) != maxDepth+1 {
-		t.Errorf("%d files, %v", len(files), err)
+	c, err := Read(bytes.NewReader(data.Bytes()))
+	if err != nil || len(c.Files) != maxDepth+1 {
+		t.Errorf("%d files, %v", len(c.Files), err)
 	}
 }
 
@@ -186,14 +235,14 @@ func TestFilesComeBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBuilder()
 		contents := rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 1, 100), 0, 6).Draw(t, "contents")
-		for _, c := range contents {
-			b.attachment("name", c, nil)
+		for _, data := range contents {
+			b.attachment("name", data, nil)
 		}
-		files, err := List(bytes.NewReader(b.Bytes()))
-		if err != nil || len(files) != len(contents) {
-			t.Fatalf("%d files of %d, %v", len(files), len(contents), err)
+		c, err := Read(bytes.NewReader(b.Bytes()))
+		if err != nil || len(c.Files) != len(contents) {
+			t.Fatalf("%d files of %d, %v", len(c.Files), len(contents), err)
 		}
-		for i := range files {
+		for i := range c.Files {
 			r, err := Open(bytes.NewReader(b.Bytes()), i)
 			if err != nil {
 				t.Fatal(err)
@@ -205,22 +254,23 @@ func TestFilesComeBack(t *testing.T) {
 	})
 }
 
-func FuzzList(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	f.Add(sample())
+	f.Add(withBody())
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		files, err := List(bytes.NewReader(raw))
+		c, err := Read(bytes.NewReader(raw))
 		if err != nil && !errors.Is(err, ErrFormat) {
 			t.Fatal(err)
 		}
-		if len(files) > maxFiles {
-			t.Fatalf("%d files", len(files))
+		if len(c.Files) > maxFiles {
+			t.Fatalf("%d files", len(c.Files))
 		}
 		var all int64
-		for i, file := range files[:min(len(files), 20)] {
+		for i, file := range c.Files[:min(len(c.Files), 20)] {
 			all += file.Size
 			r, err := Open(bytes.NewReader(raw), i)
 			if err != nil {
-				t.Fatalf("file %d of %d: %v", i, len(files), err)
+				t.Fatalf("file %d of %d: %v", i, len(c.Files), err)
 			}
 			if n, err := io.Copy(io.Discard, r); err != nil || n != file.Size {
 				t.Fatalf("file %d has %d bytes of %d, %v", i, n, file.Size, err)
