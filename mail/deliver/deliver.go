@@ -15,6 +15,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -166,6 +167,7 @@ func (d *Deliverer) Deliver(ctx context.Context, m Delivery) []Result {
 	results := make([]Result, len(m.Recipients))
 	first := map[string]int{}
 	loop := d.loops(ctx, m)
+	shared := sync.OnceValues(func() (*message.Message, error) { return message.ParseSource(m.Message) })
 	var work errgroup.Group
 	work.SetLimit(parallel(m.Message.Size()))
 	for i, r := range m.Recipients {
@@ -174,7 +176,7 @@ func (d *Deliverer) Deliver(ctx context.Context, m Delivery) []Result {
 		}
 		first[r.key()] = i
 		work.Go(func() error {
-			results[i] = d.deliver(ctx, m, r, loop)
+			results[i] = d.deliver(ctx, m, r, loop, shared)
 			d.log(ctx, m, results[i])
 			return nil
 		})
@@ -196,13 +198,18 @@ func (d *Deliverer) loops(ctx context.Context, m Delivery) bool {
 	return hops(head) > maxHops
 }
 
-// parallel is how many copies of a message are made at a time: each one takes
-// the message's size in memory, up to what a large one in a file takes.
+// parallel is how many copies of a message are made at a time: an odd one is
+// parsed for each, which takes its size in memory, up to what a large one in a
+// file takes.
 func parallel(size int64) int {
 	return int(max(1, min(maxParallel, parallelBytes/(min(size, parallelBytes/2)+1))))
 }
 
-func (d *Deliverer) deliver(ctx context.Context, m Delivery, r Recipient, loop bool) (result Result) {
+// parsed gives the message that all recipients share, parsed when the first
+// one needs it.
+type parsed func() (*message.Message, error)
+
+func (d *Deliverer) deliver(ctx context.Context, m Delivery, r Recipient, loop bool, shared parsed) (result Result) {
 	const op = "deliver"
 	result.Recipient = r
 	// A stranger's message that trips over a defect of ours must not end the
@@ -220,7 +227,7 @@ func (d *Deliverer) deliver(ctx context.Context, m Delivery, r Recipient, loop b
 	case r.User.Quota > 0 && m.Message.Size() > r.User.Quota:
 		result.Err = &mail.Error{Code: mail.CodeTooBig, Op: op, Reason: "quota"}
 	default:
-		result.Appended, result.Err = d.file(ctx, m, r)
+		result.Appended, result.Err = d.file(ctx, m, r, shared)
 	}
 	return result
 }
@@ -328,9 +335,9 @@ func (d *Deliverer) forget(ctx context.Context, key string) {
 
 // file stores one recipient's copy: Delivered-To and Return-Path on top, as
 // WildDuck writes them (RFC 5321 4.4: the final delivery adds Return-Path).
-func (d *Deliverer) file(ctx context.Context, m Delivery, r Recipient) (store.Appended, error) {
+func (d *Deliverer) file(ctx context.Context, m Delivery, r Recipient, shared parsed) (store.Appended, error) {
 	head := fmt.Sprintf("Delivered-To: %s\r\nReturn-Path: <%s>\r\n", r.Address, m.ReversePath)
-	parsed, err := message.ParseSource(m.Message.Below([]byte(head)))
+	parsed, err := below(m.Message, []byte(head), shared)
 	if err != nil {
 		return store.Appended{}, &mail.Error{Code: mail.CodeUnavailable, Op: "read message", Err: err}
 	}
@@ -346,6 +353,19 @@ func (d *Deliverer) file(ctx context.Context, m Delivery, r Recipient) (store.Ap
 		a.Verification = &store.Verification{TLSVersion: m.TLSVersion, TLSCipher: m.TLSCipher}
 	}
 	return d.Store.Append(ctx, a)
+}
+
+// below is the message with head on top, from the one that is shared where that
+// can be told without parsing it again.
+func below(src *message.Source, head []byte, shared parsed) (*message.Message, error) {
+	m, err := shared()
+	if err != nil {
+		return nil, err
+	}
+	if own, ok := m.Below(head); ok {
+		return own, nil
+	}
+	return message.ParseSource(src.Below(head))
 }
 
 // log writes the line that a postmaster looks for.
