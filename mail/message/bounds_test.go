@@ -30,7 +30,7 @@ func TestBombs(t *testing.T) {
 			m := Parse(b.Raw)
 			runtime.ReadMemStats(&after)
 			used, most := after.TotalAlloc-before.TotalAlloc, bombMemory*uint64((len(b.Raw)+1<<20-1)>>20)
-			if used > most {
+			if used > most && !raceDetector { // with it pools keep nothing
 				t.Errorf("%.1f MiB of memory for %d bytes", float64(used)/(1<<20), len(b.Raw))
 			}
 			checkBounds(t, m)
