@@ -20,7 +20,7 @@ func (d *deriver) fields() {
 	m.InReplyTo = firstID(h.Get("in-reply-to"))
 	m.References = messageIDs(h.Get("references"), maxReferences)
 	m.ThreadSubject = normaliseSubject(m.Subject)
-	m.ThreadRefs = threadRefs(h)
+	m.ThreadRefs = ThreadRefs(h)
 	m.Headers = indexedHeaders(m.Root.Header)
 	date := h.lastNonEmpty("date")
 	m.Date = ParseDate(date)

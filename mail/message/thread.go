@@ -63,8 +63,9 @@ func withoutSpace(s string) string {
 // angles removes angle brackets.
 var angles = strings.NewReplacer("<", "", ">", "")
 
-// threadRefs are the keys by which messages find their conversation.
-func threadRefs(h ParsedHeader) []string {
+// ThreadRefs are the keys by which messages find their conversation: of each
+// identifier in Message-ID, In-Reply-To, Thread-Index and References, at most 10.
+func ThreadRefs(h ParsedHeader) []string {
 	index := strings.TrimSpace(h.Get("thread-index"))
 	if len(index) > threadIndexLength {
 		index = index[:threadIndexLength]

@@ -223,7 +223,7 @@ func (s *Store) appended(ctx context.Context, a *Append, n *newMessage, got *all
 	})
 	people.Wait()
 	var err error
-	if n.thread, err = s.settleThread(rest, a.User, n.thread, a.Message); err != nil {
+	if n.thread, err = s.settleThread(rest, a.User, n.thread, a.Message.ThreadSubject, a.Message.ThreadRefs); err != nil {
 		s.log.LogAttrs(rest, slog.LevelWarn, "settle conversation", slog.String("user", a.User.String()), slog.Any("err", err))
 	}
 }

@@ -148,8 +148,10 @@ func (s *Store) insertRestored(ctx context.Context, user mail.ID, doc *copyRecor
 		mailbox: mailbox, command: mail.CommandExists, modseq: got.modseq, uid: got.uid, message: mail.ID(doc.ID), thread: mail.ID(doc.Thread),
 		unseen: unseen, idate: rawTime(doc.IDate), junk: count(box.use() == mail.UseJunk), calm: got.calm,
 	})
+	// Its conversation may have been merged away while it lay in the archive.
+	thread := s.settleStored(decide, user, readThreadKeys(doc.raw))
 	return Appended{
-		Mailbox: mailbox, ID: mail.ID(doc.ID), Thread: mail.ID(doc.Thread), Path: box.Path, SpecialUse: box.use(),
+		Mailbox: mailbox, ID: mail.ID(doc.ID), Thread: thread, Path: box.Path, SpecialUse: box.use(),
 		UID: got.uid, UIDValidity: uint32(box.UIDValidity), ModSeq: got.modseq, Size: doc.Size, //nolint:gosec // 32 bits by RFC
 	}, nil
 }

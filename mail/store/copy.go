@@ -17,7 +17,7 @@ import (
 // steps are then copied.
 //
 // Order: attachment references, quota, UIDs and mod-sequence, copies, the mark
-// on the sources, journal. A crash before the copies leaves references and
+// on the sources, journal, a second look at the sources' conversations. A crash before the copies leaves references and
 // quota too high, never too low.
 func (s *Store) Copy(ctx context.Context, sel Selection, to mail.ID) ([]Moved, error) {
 	const op = "copy messages"
@@ -203,6 +203,7 @@ func (s *Store) insertCopies(ctx context.Context, sel Selection, target *mailbox
 	s.copied(rest, sel, docs)
 	s.adjust(rest, to, len(docs), unseen)
 	s.recordAfter(rest, sel.User, entries...)
+	s.followSources(rest, sel, docs)
 	return moved, nil
 }
 

@@ -150,12 +150,12 @@ func (s *Store) joinThread(ctx context.Context, user, thread mail.ID, subject st
 // message before it looks here, so the later of the two sees the other. It
 // gives the conversation that the message has in the end; what fails here is
 // tried again with the next message of the conversation, and by Repair.
-func (s *Store) settleThread(ctx context.Context, user, own mail.ID, m *message.Message) (mail.ID, error) {
-	if len(m.ThreadRefs) == 0 {
+func (s *Store) settleThread(ctx context.Context, user, own mail.ID, subject string, refs []string) (mail.ID, error) {
+	if len(refs) == 0 {
 		return own, nil
 	}
 	for range maxRounds {
-		found, err := s.knownThreads(ctx, user, m.ThreadSubject, textArray(m.ThreadRefs))
+		found, err := s.knownThreads(ctx, user, subject, textArray(refs))
 		if err != nil {
 			return own, err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
@@ -191,4 +192,91 @@ func wantOneThread(t *testing.T, s *store.Store, user mail.ID, messages int) {
 	if len(threads) != 1 || snap.Len() != messages {
 		t.Errorf("%d messages, by conversation: %v", snap.Len(), threads)
 	}
+}
+
+// A copy whose source's conversation is merged away, after the source was read
+// and before the copy is stored, goes along; so does one whose source is gone by
+// then, and a message that lay in the archive meanwhile.
+func TestCopyAndRestoreDuringMergeFollow(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	one := env.Open(nil)
+	for _, vanish := range []bool{false, true} {
+		u := newUser(t, one, fmt.Sprintf("ann%v", vanish))
+		box, trash := inbox(t, one, u.ID).ID, byUse(t, one, u.ID, mail.UseTrash).ID
+		first := appendTo(t, one, u.ID, box, letter("1@x", "Plan", "<root@x>"))
+		source := appendTo(t, one, u.ID, box, letter("2@x", "Plan", "<other@x>"))
+		archived := appendTo(t, one, u.ID, box, letter("3@x", "Plan", "<other@x>"))
+		sel := func(uid mail.UID) store.Selection {
+			return store.Selection{User: u.ID, Mailbox: box, UIDs: []mail.UID{uid}}
+		}
+		must(one.Expunge(ctx, sel(archived.UID), store.ExpungeOptions{Archive: true}))(t)
+		merged := false
+		two := env.Open(func(o *store.Options) {
+			o.Monitor = storetest.Watch(func(e *event.CommandStartedEvent) {
+				if !merged && e.CommandName == "insert" && e.Command.Lookup("insert").StringValue() == "messages" {
+					merged = true
+					appendTo(t, one, u.ID, box, letter("root@x", "Plan", "<other@x>"))
+					if vanish {
+						must(one.Expunge(ctx, sel(source.UID), store.ExpungeOptions{}))(t)
+					}
+				}
+			})
+		})
+		if _, err := two.Copy(ctx, sel(source.UID), trash); err != nil || !merged {
+			t.Fatal(merged, err)
+		}
+		want := 4
+		if vanish {
+			want--
+		}
+		if rows := must(one.Thread(ctx, u.ID, first.Thread, store.ThreadOptions{TrashAndJunk: true}))(t); len(rows) != want {
+			t.Errorf("%d of %d messages in the conversation", len(rows), want)
+		}
+		if got := must(two.Restore(ctx, u.ID, archived.ID, mail.ID{}))(t); got.Thread != first.Thread {
+			t.Errorf("the restored message went to %v", got.Thread)
+		}
+		want++
+		if rows := must(one.Thread(ctx, u.ID, first.Thread, store.ThreadOptions{TrashAndJunk: true}))(t); len(rows) != want {
+			t.Errorf("%d of %d messages in the conversation", len(rows), want)
+		}
+		wantClean(t, two, u.ID)
+	}
+}
+
+// A process that dies between storing a message and looking for its conversation
+// again, while another merges that away, leaves a message of no conversation.
+// fsck sees it, and a conversation whose document is missing, and mends both.
+func TestFsckMendsLostConversations(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	s, clock := withClock(env)
+	u := newUser(t, s, "ann")
+	one := appendTo(t, s, u.ID, mail.ID{}, letter("1@x", "Plan", "<root@x>"))
+	late := appendTo(t, s, u.ID, mail.ID{}, letter("2@x", "Plan", "<root@x>"))
+	alone := appendTo(t, s, u.ID, mail.ID{}, letter("3@x", "Other", "<a@x>"))
+	appendTo(t, s, u.ID, mail.ID{}, letter("4@x", "Re: Other", "<3@x>"))
+	threads, messages := env.Collection(t, "threads"), env.Collection(t, "messages")
+	mustUpdate(t, messages, bson.M{"_id": bson.ObjectID(late.ID)}, bson.M{"$set": bson.M{"thread": bson.ObjectID(mail.NewIDAt(time.Now().Add(time.Hour)))}})
+	must(threads.DeleteOne(ctx, bson.M{"_id": bson.ObjectID(alone.Thread)}))(t)
+	for _, repair := range []bool{false, true} {
+		if kinds := check(t, s, store.Fsck{Repair: repair}); kinds[store.ProblemThreads] != 1 || kinds[store.ProblemThreadLost] != 1 || len(kinds) != 2 {
+			t.Errorf("repair %v: %v", repair, kinds)
+		}
+	}
+	wantClean(t, s, u.ID)
+	if rows := must(s.Thread(ctx, u.ID, one.Thread, store.ThreadOptions{}))(t); len(rows) != 2 {
+		t.Errorf("%d messages in the conversation", len(rows))
+	}
+	var doc struct {
+		IDs     []string `bson:"ids"`
+		Subject string   `bson:"subject"`
+	}
+	if err := threads.FindOne(ctx, bson.M{"_id": bson.ObjectID(alone.Thread)}).Decode(&doc); err != nil || len(doc.IDs) != 3 || doc.Subject != "Other" {
+		t.Errorf("document %+v (%v)", doc, err)
+	}
+	// What WildDuck's 180 days have removed is no loss.
+	must(threads.DeleteMany(ctx, bson.M{}))(t)
+	clock.add(181 * 24 * time.Hour)
+	wantClean(t, s, u.ID)
 }

@@ -23,6 +23,7 @@ const (
 	ProblemBooleans          = "booleans"
 	ProblemOwnFields         = "own-fields"
 	ProblemThreads           = "conversation-split"
+	ProblemThreadLost        = "conversation-lost"
 	ProblemOrphan            = "orphan-message"
 	ProblemJournal           = "journal"
 	ProblemMissingAttachment = "attachment-missing"
@@ -76,6 +77,7 @@ type check struct {
 	bytes    int64
 	contents *contentCheck
 	journal  *journalCheck
+	threads  *threadCheck
 	// stale are messages whose state field says nothing.
 	stale []verifyRecord
 }
@@ -116,7 +118,7 @@ func (s *Store) checkAccount(ctx context.Context, user mail.ID, o checkOptions) 
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{
-		c.scan, c.writeStale, c.conversations, c.counters, c.quota, c.contents.flush, c.journal.flush,
+		c.scan, c.writeStale, c.threads.flush, c.conversations, c.counters, c.quota, c.contents.flush, c.journal.flush,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -142,6 +144,7 @@ func (s *Store) newCheck(ctx context.Context, user mail.ID, o checkOptions) (*ch
 	c := &check{s: s, o: o, user: u, boxes: map[mail.ID]*boxCheck{}}
 	c.contents = &contentCheck{check: c, uses: map[[32]byte]mail.ID{}}
 	c.journal = &journalCheck{check: c, young: map[mail.ID][]youngMessage{}}
+	c.threads = &threadCheck{check: c}
 	for i := range records {
 		c.addBox(&records[i])
 	}
@@ -198,6 +201,9 @@ func (c *check) message(ctx context.Context, r *verifyRecord) error {
 	c.messages++
 	c.bytes += r.State.Size
 	if err := c.contents.add(ctx, r); err != nil {
+		return err
+	}
+	if err := c.threads.add(ctx, mail.ID(r.State.Thread)); err != nil {
 		return err
 	}
 	box, err := c.box(ctx, mail.ID(r.Mailbox))
