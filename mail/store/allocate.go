@@ -18,7 +18,7 @@ type allocation struct {
 	// uid is the first of the UIDs, modseq the one mod-sequence.
 	uid    mail.UID
 	modseq mail.ModSeq
-	// calm: the allocation before this one is so old that its writer is done.
+	// calm: the writers of all allocations before this one are done.
 	calm bool
 }
 
@@ -26,9 +26,9 @@ type allocation struct {
 // used up even when the write that they are for fails.
 func (s *Store) allocate(ctx context.Context, op string, user, mailbox mail.ID, n int) (allocation, error) {
 	now := s.now()
-	inc := key("modifyIndex", 1)
+	inc := key("modifyIndex", 1, "eider.own", 1)
 	if n > 0 {
-		inc = key("uidNext", n, "modifyIndex", 1)
+		inc = append(inc, bson.E{Key: "uidNext", Value: n})
 	}
 	var before mailboxRecord
 	err := s.numbers.FindOneAndUpdate(ctx, key("_id", oid(mailbox), "user", oid(user)),
@@ -42,7 +42,7 @@ func (s *Store) allocate(ctx context.Context, op string, user, mailbox mail.ID, 
 	}
 	return allocation{
 		mailbox: &before, uid: mail.UID(before.UIDNext), modseq: mail.ModSeq(before.ModifyIndex) + 1, //nolint:gosec // checked, and below 2^53
-		calm: now.Sub(before.Eider.At) > gapWait,
+		calm: before.atRest(now),
 	}, nil
 }
 

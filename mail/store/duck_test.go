@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -82,29 +83,98 @@ func (d *duck) count(ctx context.Context, mailbox mail.ID, total, unseen int64) 
 	return d.sig.Adjust(ctx, "unseen:"+mailbox.String(), unseen, time.Hour)
 }
 
-// flag stars a message, as WildDuck's STORE does: the document first, then the
-// mod-sequence, which it raises with $max, then the journal.
-func (d *duck) flag(ctx context.Context, user, mailbox mail.ID, uid mail.UID) error {
-	where := doc("mailbox", bson.ObjectID(mailbox), "uid", int64(uid))
+// duckRow is what WildDuck reads of a message that it changes.
+type duckRow struct {
+	ID     bson.ObjectID `bson:"_id"`
+	UID    int64         `bson:"uid"`
+	Thread bson.ObjectID `bson:"thread"`
+	Flags  []string      `bson:"flags"`
+}
+
+var duckFields = doc("uid", 1, "thread", 1, "flags", 1)
+
+// store is STORE +FLAGS (\Flagged) of IMAP: it reads the message, takes a
+// mod-sequence, and changes the message if that has a lower one. The journal
+// tells of the change in any case.
+func (d *duck) store(ctx context.Context, user, mailbox mail.ID, uid mail.UID, between func()) error {
+	var row duckRow
+	err := d.messages.FindOne(ctx, doc("mailbox", bson.ObjectID(mailbox), "uid", int64(uid)), options.FindOne().SetProjection(duckFields)).Decode(&row)
+	if err != nil {
+		return gone(err)
+	}
 	_, modseq, err := d.allocate(ctx, mailbox, doc("modifyIndex", 1))
 	if err != nil {
 		return err
 	}
-	var after struct {
-		ID     bson.ObjectID `bson:"_id"`
-		Thread bson.ObjectID `bson:"thread"`
-		Flags  []string      `bson:"flags"`
-	}
-	err = d.messages.FindOneAndUpdate(ctx, where,
-		doc("$addToSet", doc("flags", `\Flagged`), "$set", doc("flagged", true), "$max", doc("modseq", modseq)),
-		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(doc("thread", 1, "flags", 1))).Decode(&after)
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		return nil
-	}
+	between()
+	_, err = d.messages.UpdateOne(ctx, doc("_id", row.ID, "mailbox", bson.ObjectID(mailbox), "uid", row.UID, "modseq", doc("$lt", modseq)),
+		doc("$addToSet", doc("flags", doc("$each", bson.A{`\Flagged`})), "$set", doc("flagged", true, "modseq", modseq)))
 	if err != nil {
 		return err
 	}
-	_, err = d.journal.InsertOne(ctx, doc("command", "FETCH", "uid", int64(uid), "flags", after.Flags, "message", after.ID, "unseenChange", false, "thread", after.Thread,
-		"user", bson.ObjectID(user), "mailbox", bson.ObjectID(mailbox), "modseq", modseq, "created", time.Now()))
+	if !slices.Contains(row.Flags, `\Flagged`) {
+		row.Flags = append(row.Flags, `\Flagged`)
+	}
+	return d.tell(ctx, user, mailbox, &row, modseq, false)
+}
+
+// read is a FETCH of the body: \Seen first, its mod-sequence behind it.
+func (d *duck) read(ctx context.Context, user, mailbox mail.ID, uid mail.UID, between func()) error {
+	var row duckRow
+	err := d.messages.FindOneAndUpdate(ctx, doc("mailbox", bson.ObjectID(mailbox), "uid", int64(uid)),
+		doc("$addToSet", doc("flags", `\Seen`), "$set", doc("unseen", false)),
+		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(duckFields)).Decode(&row)
+	if err != nil {
+		return gone(err)
+	}
+	between()
+	return d.raise(ctx, user, mailbox, &row, true)
+}
+
+// update is the REST API's: one mod-sequence, which the message is given even
+// where it has a higher one, and another one behind it.
+func (d *duck) update(ctx context.Context, user, mailbox mail.ID, uid mail.UID, between func()) error {
+	_, modseq, err := d.allocate(ctx, mailbox, doc("modifyIndex", 1))
+	if err != nil {
+		return err
+	}
+	between()
+	var row duckRow
+	err = d.messages.FindOneAndUpdate(ctx, doc("mailbox", bson.ObjectID(mailbox), "uid", int64(uid)),
+		doc("$addToSet", doc("flags", doc("$each", bson.A{`\Flagged`})), "$set", doc("flagged", true, "modseq", modseq)),
+		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(duckFields)).Decode(&row)
+	if err != nil {
+		return gone(err)
+	}
+	return d.raise(ctx, user, mailbox, &row, false)
+}
+
+// raise is what WildDuck does for entries that have no mod-sequence yet.
+func (d *duck) raise(ctx context.Context, user, mailbox mail.ID, row *duckRow, unseenChange bool) error {
+	_, modseq, err := d.allocate(ctx, mailbox, doc("modifyIndex", 1))
+	if err != nil {
+		return err
+	}
+	if _, err := d.messages.UpdateMany(ctx, doc("_id", doc("$in", bson.A{row.ID}), "mailbox", bson.ObjectID(mailbox)), doc("$max", doc("modseq", modseq))); err != nil {
+		return err
+	}
+	return d.tell(ctx, user, mailbox, row, modseq, unseenChange)
+}
+
+// tell writes the journal and drops the counter of unseen messages.
+func (d *duck) tell(ctx context.Context, user, mailbox mail.ID, row *duckRow, modseq int64, unseenChange bool) error {
+	_, err := d.journal.InsertOne(ctx, doc("command", "FETCH", "uid", row.UID, "flags", row.Flags, "message", row.ID, "unseenChange", unseenChange,
+		"thread", row.Thread, "user", bson.ObjectID(user), "mailbox", bson.ObjectID(mailbox), "modseq", modseq, "created", time.Now()))
+	if err == nil && unseenChange {
+		err = d.sig.Delete(ctx, "unseen:"+mailbox.String())
+	}
+	return err
+}
+
+// gone makes a message that is no longer there no error.
+func gone(err error) error {
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return nil
+	}
 	return err
 }

@@ -107,9 +107,15 @@ type flagUpdate struct {
 	flags []mail.Flag
 }
 
-// guard is the filter that holds while nobody changed the message.
+// guard is the filter that holds while nobody changed the message. WildDuck's
+// FETCH and its answers write flags first and raise the mod-sequence later, so
+// the flags are part of it.
 func (r *stateRecord) guard(mailbox mail.ID) bson.D {
-	return key("_id", r.ID, "mailbox", oid(mailbox), "uid", number(r.UID), "modseq", number(r.ModSeq))
+	d := key("_id", r.ID, "mailbox", oid(mailbox), "uid", number(r.UID), "modseq", number(r.ModSeq))
+	if r.Flags != nil {
+		d = append(d, bson.E{Key: "flags", Value: stringArray(r.Flags)})
+	}
+	return d
 }
 
 // stateOf are the fields beside the flags that follow the mod-sequence.

@@ -43,6 +43,8 @@ func key(parts ...any) bson.D {
 // may differ in a database that others made.
 var (
 	indexPage = key("mailbox", 1, "idate", -1, "_id", -1)
+	// indexJournal holds an account's changes in their order.
+	indexJournal = key("user", 1, "_id", 1)
 	// indexConversation holds a conversation of all folders in its order, and
 	// does what WildDuck's user_messages_by_thread does.
 	indexConversation = key("user", 1, "thread", 1, "idate", -1, "_id", -1)
@@ -96,7 +98,7 @@ func (s *Store) schemaIndexes() []collectionIndexes {
 		}},
 		{s.journal, []index{
 			{name: "mailbox_modseq", keys: key("mailbox", 1, "modseq", 1)},
-			{name: "user_limit_id", keys: key("user", 1, "_id", 1)},
+			{name: "user_limit_id", keys: indexJournal},
 			{name: "user_limit_id_reverse", keys: key("user", 1, "_id", -1), idle: true},
 			{name: "journal_autoexpire", keys: key("created", 1), ttl: 10800, expires: true},
 		}},

@@ -43,8 +43,7 @@ type entry struct {
 	junk            int
 	path            string
 	ignore          string
-	// calm: when modseq was allocated, the one before it was so old that its
-	// writer was done. Readers need not look for it then.
+	// calm: when modseq was allocated, the writers of those before it were done. Readers need not look for it then.
 	calm bool
 }
 
@@ -83,9 +82,8 @@ func (e *entry) doc(id mail.ID, user mail.ID, now time.Time) bson.D {
 	if e.ignore != "" {
 		add("ignore", e.ignore)
 	}
-	if e.calm {
-		add("eiderCalm", true)
-	}
+	// The field is also a signature: what an entry with it says is so.
+	add("eiderCalm", e.calm)
 	return d
 }
 
@@ -153,9 +151,16 @@ type changeRecord struct {
 	Junk         int64         `bson:"junk"`
 	Ignore       bson.RawValue `bson:"ignore"`
 	Created      time.Time     `bson:"created"`
-	// Calm is ours: the mailbox had been at rest before this change.
-	Calm bool `bson:"eiderCalm"`
+	// Calm is ours: the mailbox had been at rest before this change. WildDuck's
+	// entries have no such field.
+	Calm *bool `bson:"eiderCalm"`
 }
+
+func (r *changeRecord) calm() bool { return r.Calm != nil && *r.Calm }
+
+// exact reports that the flags are those that the message had. WildDuck notes
+// what it meant to write, also where another writer was faster.
+func (r *changeRecord) exact() bool { return r.Calm != nil && r.Flags != nil }
 
 func (r *changeRecord) change() mail.Change {
 	return mail.Change{
@@ -180,18 +185,21 @@ func (s *Store) Changes(ctx context.Context, user, since mail.ID, limit int) (ch
 	if since.IsZero() || since.Time().Before(time.Now().Add(journalSlack-journalTime)) {
 		return nil, false, nil
 	}
+	var waited *changeRecord
 	for {
 		records, err := s.readJournal(ctx, user, since, limit)
 		if err != nil {
 			return nil, false, err
 		}
-		gap, err := s.hasGap(ctx, records)
+		behind, err := s.behindGap(ctx, records)
 		if err != nil {
 			return nil, false, err
 		}
-		if !gap {
+		if behind == nil {
+			s.noteWaited(ctx, waited)
 			return changesOf(records), true, nil
 		}
+		waited = behind
 		if err := pause(ctx, gapPause); err != nil {
 			return nil, false, err
 		}
@@ -234,8 +242,21 @@ func (s *Store) readJournal(ctx context.Context, user, since mail.ID, limit int)
 	return records, nil
 }
 
-// hasGap reports that some writer before these entries is not done yet.
-func (s *Store) hasGap(ctx context.Context, list []changeRecord) (bool, error) {
+// noteWaited keeps in the mailbox that the writers before an entry, which was
+// waited for, are done, where it is the last: the next reader need not wait.
+func (s *Store) noteWaited(ctx context.Context, waited *changeRecord) {
+	if waited == nil {
+		return
+	}
+	box, err := s.mailboxRecord(ctx, "note that a mailbox is at rest", key("_id", waited.Mailbox, "user", waited.User))
+	if err == nil && box.ModifyIndex == waited.ModSeq {
+		s.noteOthers(ctx, box)
+	}
+}
+
+// behindGap gives an entry that some writer before it is not done yet for, nil
+// where there is none.
+func (s *Store) behindGap(ctx context.Context, list []changeRecord) (*changeRecord, error) {
 	last := map[bson.ObjectID]int64{}
 	for i := range list {
 		c := &list[i]
@@ -245,15 +266,18 @@ func (s *Store) hasGap(ctx context.Context, list []changeRecord) (bool, error) {
 		}
 		known, seen := last[mailbox]
 		last[mailbox] = max(known, c.ModSeq)
-		if c.Calm || (seen && c.ModSeq <= known+1) || s.now().Sub(c.Created) > gapWait {
+		if c.calm() || (seen && c.ModSeq <= known+1) || s.now().Sub(c.Created) > gapWait {
 			continue
 		}
 		before, err := s.journalHas(ctx, mailbox, c.ModSeq-1)
-		if err != nil || !before {
-			return !before, err
+		switch {
+		case err != nil:
+			return nil, err
+		case !before:
+			return c, nil
 		}
 	}
-	return false, nil
+	return nil, nil //nolint:nilnil // there is none
 }
 
 // journalHas reports that the entry is there, or that none will come.

@@ -83,10 +83,23 @@ type mailboxRecord struct {
 	Flags       []string      `bson:"flags"`
 	Retention   int64         `bson:"retention"`
 	Hidden      bool          `bson:"hidden"`
-	// Eider is ours: when the last numbers were allocated.
+	// Eider is ours: when the last numbers were allocated, how many mod-sequences
+	// we allocated, and how many others had when all of theirs were known to be
+	// done.
 	Eider struct {
-		At time.Time `bson:"at"`
+		At     time.Time `bson:"at"`
+		Own    int64     `bson:"own"`
+		Others int64     `bson:"others"`
 	} `bson:"eider"`
+}
+
+// others is how many mod-sequences were allocated by writers that do not sign.
+func (m *mailboxRecord) others() int64 { return m.ModifyIndex - m.Eider.Own }
+
+// atRest reports that nobody is between numbers and message: ours were
+// allocated long ago, and those of others are known to be done.
+func (m *mailboxRecord) atRest(now time.Time) bool {
+	return now.Sub(m.Eider.At) > gapWait && m.others() == m.Eider.Others
 }
 
 func (m *mailboxRecord) use() mail.SpecialUse { return mail.SpecialUse(rawString(m.SpecialUse)) }

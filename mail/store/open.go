@@ -167,7 +167,7 @@ func (s *Store) name(o Options, d databases) {
 	s.domains = users.Collection("domaincache")
 	s.sessions, s.tokens = users.Collection("eider_sessions"), users.Collection("eider_tokens")
 	s.mailboxes, s.messages = main.Collection("mailboxes"), main.Collection("messages")
-	s.hints = main.Collection("messages", soon)
+	s.hints, s.boxHints = main.Collection("messages", soon), main.Collection("mailboxes", soon)
 	s.archived, s.threads = main.Collection("archived"), main.Collection("threads", soon)
 	s.journal, s.settings = main.Collection("journal", soon), main.Collection("settings")
 	s.terms = main.Collection("eider_terms", ordered)

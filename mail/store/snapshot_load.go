@@ -22,6 +22,8 @@ const (
 	// snapshotLag is how long the entries of one change take to become visible,
 	// once the first of them is.
 	snapshotLag = 500 * time.Millisecond
+	// lateSlack is by how much the clocks of writers may differ.
+	lateSlack = time.Minute
 	// maxSnapshotDelta is how many journal entries are applied; beyond it a
 	// fresh load is quicker.
 	maxSnapshotDelta = 50_000
@@ -62,7 +64,6 @@ func (s *Store) catchUp(ctx context.Context, src *snapshotSource, box *mailboxRe
 		return s.loadSnapshot(ctx, src, box)
 	}
 	high := mail.ModSeq(box.ModifyIndex) //nolint:gosec // below 2^53
-	src.expireHoles(now)
 	if high == src.high && src.low == high && len(src.holes) == 0 {
 		src.read = now
 		return nil
@@ -75,7 +76,7 @@ func (s *Store) catchUp(ctx context.Context, src *snapshotSource, box *mailboxRe
 	if err != nil {
 		return err
 	}
-	if len(entries) > maxSnapshotDelta {
+	if len(entries) > maxSnapshotDelta || len(late) > maxSnapshotDelta {
 		return s.loadSnapshot(ctx, src, box)
 	}
 	src.high, src.read = max(src.high, high), now
@@ -85,6 +86,8 @@ func (s *Store) catchUp(ctx context.Context, src *snapshotSource, box *mailboxRe
 	for i := range late {
 		delete(src.holes, late[i].modseq())
 	}
+	src.expireHoles(now)
+	src.stayOpen(slices.Concat(late, entries), now)
 	return s.settle(ctx, src, box, entries, now)
 }
 
@@ -113,6 +116,9 @@ func (s *Store) settle(ctx context.Context, src *snapshotSource, box *mailboxRec
 	for soon := src.marked(now.Add(-snapshotLag)); src.low < soon && seen[src.low+1]; {
 		src.low++
 	}
+	if src.low == src.high {
+		s.noteOthers(ctx, box)
+	}
 	dense := src.low
 	for dense < src.high && seen[dense+1] {
 		dense++
@@ -125,6 +131,19 @@ func (s *Store) settle(ctx context.Context, src *snapshotSource, box *mailboxRec
 	return nil
 }
 
+// noteOthers keeps in the mailbox that all writers that do not sign are done, so
+// that the next load need not wait for them. Nothing rests on its success.
+func (s *Store) noteOthers(ctx context.Context, box *mailboxRecord) {
+	if box.others() == box.Eider.Others {
+		return
+	}
+	_, err := s.boxHints.UpdateOne(ctx, key("_id", box.ID, "user", box.User, "modifyIndex", number(box.ModifyIndex)),
+		key("$set", key("eider.others", number(box.others()))))
+	if err != nil {
+		s.log.LogAttrs(ctx, slog.LevelDebug, "note that a mailbox is at rest", slog.String("mailbox", mail.ID(box.ID).String()), slog.Any("err", err))
+	}
+}
+
 func (r *changeRecord) modseq() mail.ModSeq { return mail.ModSeq(r.ModSeq) } //nolint:gosec // never negative
 
 func modseqsOf(entries []changeRecord) map[mail.ModSeq]bool {
@@ -135,7 +154,18 @@ func modseqsOf(entries []changeRecord) map[mail.ModSeq]bool {
 	return seen
 }
 
-// lateEntries reads what came to the journal after it had been given up.
+// stayOpen keeps looking for entries of the mod-sequences of WildDuck's: it
+// changes any number of messages under one, and writes entries as it goes.
+func (src *snapshotSource) stayOpen(entries []changeRecord, now time.Time) {
+	for i := range entries {
+		if e := &entries[i]; e.Calm == nil && now.Sub(e.Created) < crashWindow {
+			src.holes[e.modseq()] = now
+		}
+	}
+}
+
+// lateEntries reads what came to the journal after it had been given up, or
+// under a mod-sequence that may not be all there.
 func (s *Store) lateEntries(ctx context.Context, src *snapshotSource, box *mailboxRecord) ([]changeRecord, error) {
 	if len(src.holes) == 0 {
 		return nil, nil
@@ -144,7 +174,10 @@ func (s *Store) lateEntries(ctx context.Context, src *snapshotSource, box *mailb
 	for m := range src.holes {
 		list = append(list, number(int64(m))) //nolint:gosec // below 2^53
 	}
-	return s.snapshotJournal(ctx, box, key("$in", list))
+	// They came since the journal was read last, give or take what clocks differ.
+	since := startOf(src.read.Add(-lateSlack))
+	return s.readEntries(ctx, key("user", box.User, "_id", key("$gt", oid(since)), "mailbox", box.ID, "modseq", key("$in", list)),
+		options.Find().SetHint(indexJournal))
 }
 
 // isUnused reports a mod-sequence for which no entry will come.
@@ -180,10 +213,14 @@ func (s *Store) askDatabase(ctx context.Context, src *snapshotSource, box *mailb
 
 // snapshotJournal reads the entries of a mailbox with these mod-sequences.
 func (s *Store) snapshotJournal(ctx context.Context, box *mailboxRecord, modseqs bson.D) ([]changeRecord, error) {
+	return s.readEntries(ctx, key("mailbox", box.ID, "modseq", modseqs, "user", box.User), options.Find().SetSort(key("modseq", 1)))
+}
+
+func (s *Store) readEntries(ctx context.Context, filter bson.D, o *options.FindOptionsBuilder) ([]changeRecord, error) {
 	const op = "read journal of a mailbox"
-	cur, err := s.journal.Find(ctx, key("mailbox", box.ID, "modseq", modseqs, "user", box.User),
-		options.Find().SetSort(key("modseq", 1)).SetLimit(maxSnapshotDelta+1).SetBatchSize(maxSnapshotDelta+1).
-			SetProjection(key("command", 1, "modseq", 1, "uid", 1, "flags", 1, "thread", 1, "created", 1)))
+	cur, err := s.journal.Find(ctx, filter,
+		o.SetLimit(maxSnapshotDelta+1).SetBatchSize(maxSnapshotDelta+1).
+			SetProjection(key("command", 1, "modseq", 1, "uid", 1, "flags", 1, "thread", 1, "created", 1, "eiderCalm", 1)))
 	if err != nil {
 		return nil, fail(op, err)
 	}
@@ -220,7 +257,7 @@ func (s *Store) applyEntries(ctx context.Context, src *snapshotSource, box *mail
 		case mail.CommandFetch:
 			switch {
 			case !known || have.gone || uint64(e.ModSeq) <= have.row.modseq: //nolint:gosec // never negative
-			case e.Flags == nil:
+			case !e.exact():
 				read[uid] = true
 			default:
 				have.row.modseq, have.row.set = uint64(e.ModSeq), src.tables.flags(flagsOf(e.Flags)) //nolint:gosec // never negative
@@ -271,9 +308,6 @@ func (s *Store) loadSnapshot(ctx context.Context, src *snapshotSource, box *mail
 	}
 	src.tables, src.snap = l.tables, newSnapshot(box, l.rows, l.tables)
 	src.high, src.read, src.marks = mail.ModSeq(box.ModifyIndex), start, nil //nolint:gosec // below 2^53
-	// That Eider has let the mailbox rest says nothing of WildDuck, which does not
-	// sign its writes: it may be between its numbers and its message.
-	rest := s.now().Sub(box.Eider.At)
 	var err error
 	if src.low, err = s.certainLow(ctx, box, src.high); err != nil {
 		src.snap = nil
@@ -281,6 +315,7 @@ func (s *Store) loadSnapshot(ctx context.Context, src *snapshotSource, box *mail
 	}
 	src.snap.modseq = src.high
 	if src.low == src.high {
+		s.noteOthers(ctx, box)
 		return nil
 	}
 	src.marks = append(src.marks, snapshotMark{start, src.high})
@@ -292,7 +327,7 @@ func (s *Store) loadSnapshot(ctx context.Context, src *snapshotSource, box *mail
 		src.snap = nil
 		return err
 	}
-	src.snap.modseq = src.certain(entries, rest > gapWait, s.now())
+	src.snap.modseq = src.certain(entries, box.atRest(start), s.now())
 	return nil
 }
 
@@ -314,7 +349,9 @@ func (s *Store) certainLow(ctx context.Context, box *mailboxRecord, high mail.Mo
 }
 
 // certain is the mod-sequence up to which a fresh load holds all. An old entry
-// tells that the writers before it are done.
+// tells that the writers before it are done. Where the journal says nothing, a
+// writer that does not sign may be between its numbers and its message, unless
+// the mailbox is known to be at rest.
 func (src *snapshotSource) certain(entries []changeRecord, atRest bool, now time.Time) mail.ModSeq {
 	seen := modseqsOf(entries)
 	sure, young := src.low, false

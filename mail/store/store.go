@@ -133,8 +133,9 @@ type Store struct {
 	// usage and numbers are users and mailboxes for the writes before a deciding
 	// one: used storage, and UIDs with mod-sequences.
 	usage, numbers *mongo.Collection
-	// hints is messages for what makes reading faster and nothing else.
-	hints *mongo.Collection
+	// hints and boxHints are messages and mailboxes for what makes reading faster
+	// and nothing else.
+	hints, boxHints *mongo.Collection
 	// snapshots are shared by all sessions of the process.
 	snapshots *snapshotCache
 	// embedded: the database is the engine in this process.
