@@ -63,6 +63,7 @@ func openBackend(ctx context.Context, c config.Config, log *slog.Logger) (b *bac
 			return b, err
 		}
 		opts.URI, opts.Dialer = embeddedURI, b.engine
+		opts.Alone = c.DocstoreListen == "" // else tools may write as well
 	}
 	if b.store, err = store.Open(ctx, opts); err != nil {
 		return b, storeError(c, err)

@@ -165,9 +165,14 @@ type Result struct {
 // recipients get one copy and one outcome.
 func (d *Deliverer) Deliver(ctx context.Context, m Delivery) []Result {
 	results := make([]Result, len(m.Recipients))
-	first := map[string]int{}
 	loop := d.loops(ctx, m)
 	shared := sync.OnceValues(func() (*message.Message, error) { return message.ParseSource(m.Message) })
+	if len(m.Recipients) == 1 {
+		results[0] = d.deliver(ctx, m, m.Recipients[0], loop, shared)
+		d.log(ctx, m, results[0])
+		return results
+	}
+	first := map[string]int{}
 	var work errgroup.Group
 	work.SetLimit(parallel(m.Message.Size()))
 	for i, r := range m.Recipients {

@@ -25,13 +25,18 @@ type allocation struct {
 // allocate takes n UIDs and one mod-sequence in one atomic update. They are
 // used up even when the write that they are for fails.
 func (s *Store) allocate(ctx context.Context, op string, user, mailbox mail.ID, n int) (allocation, error) {
+	return s.allocateIn(ctx, op, key("_id", oid(mailbox), "user", oid(user)), n)
+}
+
+// allocateIn is allocate in the mailbox that a filter finds.
+func (s *Store) allocateIn(ctx context.Context, op string, box bson.D, n int) (allocation, error) {
 	now := s.now()
 	inc := key("modifyIndex", 1, "eider.own", 1)
 	if n > 0 {
 		inc = append(inc, bson.E{Key: "uidNext", Value: n})
 	}
 	var before mailboxRecord
-	err := s.numbers.FindOneAndUpdate(ctx, key("_id", oid(mailbox), "user", oid(user)),
+	err := s.numbers.FindOneAndUpdate(ctx, box,
 		bson.D{{Key: "$inc", Value: inc}, {Key: "$set", Value: key("eider.at", now)}},
 		options.FindOneAndUpdate().SetReturnDocument(options.Before)).Decode(&before)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -29,13 +28,13 @@ func (s *Store) Append(ctx context.Context, a Append) (Appended, error) {
 	if err != nil {
 		return Appended{}, err
 	}
+	merges := s.mergesNow()
 	thread, err := s.prepare(ctx, &a)
 	if err != nil {
 		return Appended{}, err
 	}
 	n := &newMessage{
-		thread: thread, user: a.User, mailbox: mail.ID(box.ID), flags: cleanFlags(a.Flags), idate: a.InternalDate,
-		retention: time.Duration(box.Retention) * time.Millisecond, junk: box.use() == mail.UseJunk,
+		thread: thread, merges: merges, user: a.User, flags: cleanFlags(a.Flags), idate: a.InternalDate,
 		magic: rand.IntN(1 << 16), now: s.now(), //nolint:gosec // WildDuck's check sum, no secret
 	}
 	out, err := s.appendTo(ctx, &a, n, box)
@@ -53,7 +52,7 @@ func (s *Store) prepare(ctx context.Context, a *Append) (thread mail.ID, err err
 	var quota, find error
 	var both sync.WaitGroup
 	both.Go(func() { quota = s.takeQuota(ctx, "append message", a.User, a.Message.Size, a.CheckQuota) })
-	both.Go(func() { thread, find = s.threadOf(ctx, a.User, a.Message) })
+	thread, find = s.threadOf(ctx, a.User, a.Message)
 	both.Wait()
 	if quota == nil && find != nil {
 		undo, cancel := after(ctx)
@@ -79,26 +78,36 @@ func checkAppend(a *Append) error {
 	return nil
 }
 
-// target finds the mailbox: by id, by path, by use, else INBOX.
-func (s *Store) target(ctx context.Context, a *Append) (*mailboxRecord, error) {
+// target says which mailbox it is: by id, by path, by use, else INBOX. Of an id
+// and of INBOX it is left to the allocation of the UID to find that there is
+// none, which spares each delivery a look.
+func (s *Store) target(ctx context.Context, a *Append) (filter bson.D, err error) {
 	const op = "find mailbox to append to"
 	user := oid(a.User)
 	switch {
 	case !a.Mailbox.IsZero():
-		return s.mailboxRecord(ctx, op, key("_id", oid(a.Mailbox), "user", user))
+		return key("_id", oid(a.Mailbox), "user", user), nil
 	case a.Path != "":
 		path, err := cleanPath(a.Path)
 		if err != nil {
 			return nil, &mail.Error{Code: mail.CodeNoMailbox, Op: op, Err: err}
 		}
-		return s.mailboxRecord(ctx, op, key("user", user, "path", path))
+		filter = key("user", user, "path", path)
 	case a.Use != mail.UseNone:
-		box, err := s.mailboxRecord(ctx, op, key("user", user, "specialUse", string(a.Use)))
-		if !mail.IsCode(err, mail.CodeNoMailbox) {
-			return box, err
-		}
+		filter = key("user", user, "specialUse", string(a.Use))
 	}
-	return s.mailboxRecord(ctx, op, key("user", user, "path", mail.Inbox))
+	inbox := key("user", user, "path", mail.Inbox)
+	if filter == nil {
+		return inbox, nil
+	}
+	box, err := s.mailboxRecord(ctx, op, filter)
+	switch {
+	case err == nil:
+		return key("_id", box.ID, "user", user), nil
+	case a.Path == "" && mail.IsCode(err, mail.CodeNoMailbox):
+		return inbox, nil
+	}
+	return nil, err
 }
 
 // takeQuota adds to the account's used storage. With check it refuses what
@@ -144,7 +153,7 @@ func (s *Store) giveQuota(ctx context.Context, user mail.ID, size int64) {
 	}
 }
 
-func (s *Store) appendTo(ctx context.Context, a *Append, n *newMessage, box *mailboxRecord) (Appended, error) {
+func (s *Store) appendTo(ctx context.Context, a *Append, n *newMessage, box bson.D) (Appended, error) {
 	at := s.now()
 	if n.id = mail.NewIDAt(at); n.idate.IsZero() {
 		n.idate = at
@@ -173,24 +182,24 @@ func (s *Store) appendTo(ctx context.Context, a *Append, n *newMessage, box *mai
 	return out, err
 }
 
-func (s *Store) insertMessage(ctx context.Context, a *Append, n *newMessage, box *mailboxRecord) (Appended, error) {
+func (s *Store) insertMessage(ctx context.Context, a *Append, n *newMessage, box bson.D) (Appended, error) {
 	const op = "insert message"
-	if err := s.noteFlags(ctx, box, n.flags); err != nil {
-		return Appended{}, err
-	}
-	s.writing(ctx, n.mailbox)
-	got, err := s.allocate(ctx, op, a.User, n.mailbox, 1)
+	got, err := s.allocateIn(ctx, op, box, 1)
 	if err != nil {
 		return Appended{}, err
 	}
-	n.uid, n.modseq = got.uid, got.modseq
-	n.now = s.now()
+	n.placed(&got, s.now())
+	s.writing(ctx, n.mailbox)
 	n.indexed = n.terms.wait(ctx, s.log, n.root) && !s.deferTerms
 	// A client that goes away now must not leave it open whether the message
 	// is stored.
 	decide, cancel := after(ctx)
 	defer cancel()
-	if _, err := s.messages.InsertOne(decide, messageDoc(n, a)); err != nil {
+	err = s.noteFlags(ctx, got.mailbox, n.flags)
+	if err == nil {
+		err = insertEncoded(decide, s.messages, messageDoc(n, a))
+	}
+	if err != nil {
 		if !definite(err) {
 			return Appended{}, uncertain{fail(op, err)}
 		}
@@ -215,7 +224,9 @@ func (s *Store) appended(ctx context.Context, a *Append, n *newMessage, got *all
 	s.adjust(rest, n.mailbox, 1, count(unseen))
 	var people sync.WaitGroup
 	if !a.SkipAddressRegister {
-		people.Go(func() { s.registerPeople(rest, a.User, got.mailbox.use(), a.Message) })
+		if unmet := s.unmet(a.User, got.mailbox.use(), a.Message); len(unmet) > 0 {
+			people.Go(func() { s.registerPeople(rest, a.User, unmet) })
+		}
 	}
 	s.recordAfter(rest, a.User, entry{
 		mailbox: n.mailbox, command: mail.CommandExists, modseq: n.modseq, uid: n.uid, message: n.id, thread: n.thread,
@@ -223,6 +234,9 @@ func (s *Store) appended(ctx context.Context, a *Append, n *newMessage, got *all
 	})
 	people.Wait()
 	var err error
+	if s.alone && !s.mergedSince(n.merges) {
+		return
+	}
 	if n.thread, err = s.settleThread(rest, a.User, n.thread, a.Message.ThreadSubject, a.Message.ThreadRefs); err != nil {
 		s.log.LogAttrs(rest, slog.LevelWarn, "settle conversation", slog.String("user", a.User.String()), slog.Any("err", err))
 	}

@@ -119,7 +119,11 @@ func (s *Store) writeJournal(ctx context.Context, user mail.ID, entries []entry)
 	for i := range entries {
 		// The id's time is the real one: the order of ids must not depend on a
 		// clock that a test sets.
-		docs[i] = entries[i].doc(mail.NewID(), user, now)
+		doc, err := encode(make([]byte, 0, 256), entries[i].doc(mail.NewID(), user, now))
+		if err != nil {
+			return err
+		}
+		docs[i] = bson.Raw(doc)
 	}
 	_, err := s.journal.InsertMany(ctx, docs, options.InsertMany().SetOrdered(true))
 	return err

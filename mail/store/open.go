@@ -50,7 +50,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.freshBatch = o.FreshTerms; s.freshBatch <= 0 {
 		s.freshBatch = freshBatch
 	}
-	s.deferTerms = o.DeferTerms
+	s.deferTerms, s.alone = o.DeferTerms, o.Alone
 	err = s.connect(o)
 	if err == nil {
 		err = s.start(ctx)

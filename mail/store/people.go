@@ -58,11 +58,17 @@ func sortAddresses(list []AddressRecord) {
 	})
 }
 
-// registerPeople remembers who an account hears from (and, for Sent, writes
-// to), for completion. It never fails the operation it belongs to.
-func (s *Store) registerPeople(ctx context.Context, user mail.ID, use mail.SpecialUse, m *message.Message) {
+// person is somebody to be remembered.
+type person struct {
+	address address.Address
+	name    string
+}
+
+// unmet are the people whom a message is from (of Sent: to), for completion,
+// but for those who were remembered a short while ago.
+func (s *Store) unmet(user mail.ID, use mail.SpecialUse, m *message.Message) (out []person) {
 	if use == mail.UseJunk || use == mail.UseDrafts || automatic(m) {
-		return
+		return nil
 	}
 	people := m.From
 	if use == mail.UseSent {
@@ -75,12 +81,19 @@ func (s *Store) registerPeople(ctx context.Context, user mail.ID, use mail.Speci
 			continue
 		}
 		if done++; done > maxRegister {
-			return
+			break
 		}
-		if s.metLately(user, a, p.Name) {
-			continue
+		if !s.metLately(user, a, p.Name) {
+			out = append(out, person{a, p.Name})
 		}
-		if err := s.registerPerson(ctx, user, a, p.Name); err != nil {
+	}
+	return out
+}
+
+// registerPeople remembers people. It never fails the operation it belongs to.
+func (s *Store) registerPeople(ctx context.Context, user mail.ID, people []person) {
+	for _, p := range people {
+		if err := s.registerPerson(ctx, user, p.address, p.name); err != nil {
 			s.log.LogAttrs(ctx, slog.LevelWarn, "remember correspondent", slog.String("user", user.String()), slog.Any("err", err))
 			return
 		}

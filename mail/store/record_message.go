@@ -34,9 +34,17 @@ type newMessage struct {
 	hashes                          map[string][32]byte
 	contentHashes                   map[string]string
 	now                             time.Time
+	// merges is what mergesNow said before the conversation was looked for.
+	merges mergeMark
 	// terms is the writing of the words for search; indexed: it is done.
 	terms   *termsUnderWay
 	indexed bool
+}
+
+// placed takes over what the mailbox says of the message.
+func (n *newMessage) placed(got *allocation, now time.Time) {
+	n.mailbox, n.uid, n.modseq, n.now = mail.ID(got.mailbox.ID), got.uid, got.modseq, now
+	n.retention, n.junk = time.Duration(got.mailbox.Retention)*time.Millisecond, got.mailbox.use() == mail.UseJunk
 }
 
 // messageDoc writes a document of messages (schema 3.2).

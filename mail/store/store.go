@@ -78,6 +78,9 @@ type Options struct {
 	// FreshTerms is how many new messages of an account the term index gathers
 	// before it merges them, 0 for 64. For tests.
 	FreshTerms int
+	// Alone: no other process writes to the database, and this one opens it once.
+	// What others might do at the same moment is then not looked for.
+	Alone bool
 	// Monitor sees each command that goes to the database. For tests.
 	Monitor *event.CommandMonitor
 }
@@ -123,6 +126,9 @@ type Store struct {
 	// threadLocks keep two messages of one conversation from founding it twice.
 	journalLocks, threadLocks [64]sync.Mutex
 	met                       meetings
+	// merges of conversations in this process; alone: there is no other one.
+	merges merges
+	alone  bool
 
 	users, addresses, aliases, domains, authlog     *mongo.Collection
 	deletedUsers, asps, webhooks                    *mongo.Collection

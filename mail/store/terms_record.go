@@ -39,6 +39,17 @@ type termRecord struct {
 	Data []byte    `bson:"d"`
 }
 
+// doc is the record of a message.
+func (r *termRecord) doc() bson.D {
+	return bson.D{
+		{Key: "_id", Value: r.ID},
+		{Key: "user", Value: r.User},
+		{Key: "k", Value: r.Kind},
+		{Key: "t", Value: r.Date},
+		{Key: "d", Value: bson.Binary{Data: r.Data}},
+	}
+}
+
 // indexRecord is an account's list of segments. Whoever changes it counts gen up
 // and names the gen that was read.
 type indexRecord struct {

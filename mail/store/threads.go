@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -150,6 +151,8 @@ func (s *Store) joinThread(ctx context.Context, user, thread mail.ID, subject st
 // message before it looks here, so the later of the two sees the other. It
 // gives the conversation that the message has in the end; what fails here is
 // tried again with the next message of the conversation, and by Repair.
+// A process that is alone on its database need not look where it has merged
+// nothing meanwhile: threadLocks keep it from founding one twice.
 func (s *Store) settleThread(ctx context.Context, user, own mail.ID, subject string, refs []string) (mail.ID, error) {
 	if len(refs) == 0 {
 		return own, nil
@@ -170,12 +173,33 @@ func (s *Store) settleThread(ctx context.Context, user, own mail.ID, subject str
 	return own, &mail.Error{Code: mail.CodeConflict, Op: "settle conversation"}
 }
 
+// merges counts the merges of this process.
+type merges struct{ begun, ended atomic.Int64 }
+
+// mergeMark is a moment in the course of merges; -1 where one is under way.
+type mergeMark int64
+
+func (s *Store) mergesNow() mergeMark {
+	ended := s.merges.ended.Load()
+	if begun := s.merges.begun.Load(); begun == ended {
+		return mergeMark(begun)
+	}
+	return -1
+}
+
+// mergedSince reports that a merge may have gone on since the mark was taken.
+func (s *Store) mergedSince(mark mergeMark) bool {
+	return mark < 0 || s.merges.begun.Load() != int64(mark)
+}
+
 // mergeThreads makes several conversations one.
 //
 // Order, for each of the others: its references, its messages, its document. A
 // crash before the last leaves two conversations that share a reference; the
 // next message that has it, or Repair, merges them again.
 func (s *Store) mergeThreads(ctx context.Context, user, into mail.ID, others []mail.ID) error {
+	s.merges.begun.Add(1)
+	defer s.merges.ended.Add(1)
 	for _, from := range others {
 		if err := s.mergeThread(ctx, user, into, from); err != nil {
 			return err
@@ -298,7 +322,7 @@ func (s *Store) moveThreadIn(ctx context.Context, user, mailbox, into mail.ID, r
 
 func (s *Store) newThread(ctx context.Context, user mail.ID, m *message.Message) (mail.ID, error) {
 	id := mail.NewIDAt(s.now())
-	_, err := s.threads.InsertOne(ctx, bson.D{
+	err := insertEncoded(ctx, s.threads, bson.D{
 		{Key: "_id", Value: oid(id)},
 		{Key: "user", Value: oid(user)},
 		{Key: "subject", Value: text(m.ThreadSubject)},

@@ -181,6 +181,45 @@ func TestDeliveryDuringMergeFollows(t *testing.T) {
 	wantClean(t, two, u.ID)
 }
 
+// The same in a process that is alone, which looks only where it has merged
+// something meanwhile.
+func TestDeliveryDuringOwnMergeFollows(t *testing.T) {
+	ctx := context.Background()
+	env := storetest.New(t)
+	var s *store.Store
+	var u mail.User
+	third := letter("3@x", "Plan", "<other@x>")
+	merging, looks := false, 0
+	s = env.Open(func(o *store.Options) {
+		o.Alone = true
+		o.Monitor = storetest.Watch(func(e *event.CommandStartedEvent) {
+			switch {
+			case e.CommandName == "find" && e.Command.Lookup("find").StringValue() == "threads":
+				looks++
+			case merging && e.CommandName == "insert" && e.Command.Lookup("insert").StringValue() == "messages":
+				merging = false
+				appendTo(t, s, u.ID, mail.ID{}, letter("root@x", "Plan", "<other@x>"))
+			}
+		})
+	})
+	u = newUser(t, s, "ann")
+	appendTo(t, s, u.ID, mail.ID{}, letter("1@x", "Plan", "<root@x>"))
+	appendTo(t, s, u.ID, mail.ID{}, letter("2@x", "Plan", "<other@x>"))
+	if looks != 2 {
+		t.Errorf("%d looks for the conversations of two messages", looks)
+	}
+	merging = true
+	got, err := s.Append(ctx, store.Append{User: u.ID, Message: third})
+	if err != nil || merging {
+		t.Fatal(merging, err)
+	}
+	wantOneThread(t, s, u.ID, 4)
+	if row := must(s.Message(ctx, u.ID, got.Mailbox, got.UID))(t); row.Thread != got.Thread {
+		t.Errorf("the message is in %v, and %v was said", row.Thread, got.Thread)
+	}
+	wantClean(t, s, u.ID)
+}
+
 // wantOneThread wants all messages of INBOX in one conversation.
 func wantOneThread(t *testing.T, s *store.Store, user mail.ID, messages int) {
 	t.Helper()

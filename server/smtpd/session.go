@@ -358,8 +358,10 @@ func (s *Session) read(r io.Reader, tx *transaction, held *spool.Message) error 
 	if _, err := held.Write(s.received(tx)); err != nil {
 		return err
 	}
-	// A buffer of its own: io.Copy would take the library's, which is small.
-	_, err := io.CopyBuffer(struct{ io.Writer }{held}, struct{ io.Reader }{conn.NewStrictReader(r, textLine)}, make([]byte, copyStep))
+	// A buffer of ours: io.Copy would take the library's, which is small.
+	b, _ := copyBuffers.Get().(*[copyStep]byte)
+	defer copyBuffers.Put(b)
+	_, err := io.CopyBuffer(struct{ io.Writer }{held}, struct{ io.Reader }{conn.NewStrictReader(r, textLine)}, b[:])
 	if s.conn.Bare() {
 		return conn.ErrBareLineEnd
 	}
@@ -368,3 +370,5 @@ func (s *Session) read(r io.Reader, tx *transaction, held *spool.Message) error 
 
 // copyStep is how much of a message is read at a time.
 const copyStep = 64 << 10
+
+var copyBuffers = sync.Pool{New: func() any { return new([copyStep]byte) }}

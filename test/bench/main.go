@@ -33,9 +33,13 @@ func main() {
 	mailboxes := flag.String("mailboxes", "10000,100000", "store: sizes of the mailbox, rising; up to 1000000")
 	flag.IntVar(&sizes.imported, "import", 250_000, "store: messages of the import")
 	flag.IntVar(&sizes.rounds, "rounds", 100, "store: calls of each operation")
+	flag.StringVar(&sizes.dir, "keep", "", "store: folder that keeps the filled mailboxes for the next run")
+	flag.StringVar(&sizes.parts, "store", "deliveries,operations,import", "store: what is measured")
 	letters := flag.Int("letters", 200_000, "search: messages of the account that is searched")
 	share := flag.Bool("share", true, "search: measure first what indexing costs a delivery")
 	bulk := flag.Int("bulk", 10_000, "messages of the bulk operations")
+	var p profiles
+	p.flags()
 	flag.Parse()
 	var err error
 	if sizes.mailboxes, err = parseSizes(*mailboxes); err != nil {
@@ -53,7 +57,7 @@ func main() {
 	}{
 		{"memory", memoryAtRest},
 		{"delivery", func(ctx context.Context, r report) error {
-			return deliveries(ctx, r, time.Duration(*seconds)*time.Second)
+			return deliveries(ctx, r, time.Duration(*seconds)*time.Second, &p)
 		}},
 		{"bulk", func(ctx context.Context, r report) error { return bulks(ctx, r, *bulk) }},
 		{"pages", func(ctx context.Context, r report) error { return pages(ctx, r, *most) }},
@@ -62,12 +66,12 @@ func main() {
 		{"search", func(ctx context.Context, r report) error { return searches(ctx, r, *letters, *share) }},
 		{"browser", inBrowser},
 	}
-	for _, p := range parts {
-		if *only != "" && *only != p.name {
+	for _, part := range parts {
+		if *only != "" && *only != part.name {
 			continue
 		}
-		if err := p.run(context.Background(), r); err != nil {
-			_, _ = fmt.Fprintf(os.Stderr, "bench: %s: %v\n", p.name, err)
+		if err := part.run(context.Background(), r); err != nil {
+			_, _ = fmt.Fprintf(os.Stderr, "bench: %s: %v\n", part.name, err)
 			os.Exit(1)
 		}
 	}
