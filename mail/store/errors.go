@@ -61,6 +61,13 @@ func maybeDone(err error) bool {
 	return unreplicated(err)
 }
 
+// betweenShards reports that a document did not go to another shard because
+// somebody else was at it (112): the router's own transaction was taken back.
+func betweenShards(err error) bool {
+	var server mongo.ServerError
+	return errors.As(err, &server) && (server.HasErrorLabel("TransientTransactionError") || server.HasErrorCode(112))
+}
+
 // unsent reports a command that did not go out, because the connections were
 // closed after another one's failure.
 func unsent(err error) bool {

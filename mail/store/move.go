@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/eidermail/eider/mail"
 )
@@ -97,10 +99,10 @@ func (m *mover) round(ctx context.Context, rows []stateRecord) ([]mail.UID, erro
 		steps[i] = step{row: &rows[i], uid: fresh[i], flags: m.change.apply(flagsOf(rows[i].Flags))}
 		models[i] = mongo.NewUpdateOneModel().SetFilter(rows[i].guard(m.sel.Mailbox)).SetUpdate(m.update(&steps[i], target.modseq))
 	}
-	res, err := s.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	matched, err := m.write(ctx, models)
 	rest, cancel := after(ctx)
 	defer cancel()
-	if err == nil && int(res.MatchedCount) == len(steps) {
+	if err == nil && matched == len(steps) {
 		m.finish(rest, steps, &source, &target)
 		return nil, nil
 	}
@@ -118,7 +120,41 @@ func (m *mover) round(ctx context.Context, rows []stateRecord) ([]mail.UID, erro
 		}
 	}
 	m.finish(rest, kept, &source, &target)
+	if betweenShards(err) {
+		return again, nil
+	}
 	return again, fail(op, err)
+}
+
+// write sends the updates and tells how many found their message.
+//
+// Mailbox and UID are the shard key. A router takes an update that changes it
+// as a retryable write, which the driver makes of each update of one document,
+// with the whole key in the filter; where the document goes to another shard,
+// such an update must be alone in its command. So each has a command of its own
+// there, and they share one elsewhere.
+func (m *mover) write(ctx context.Context, models []mongo.WriteModel) (matched int, err error) {
+	if !m.s.sharded {
+		res, err := m.s.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+		if err != nil {
+			return 0, err
+		}
+		return int(res.MatchedCount), nil
+	}
+	var found atomic.Int64
+	group, work := errgroup.WithContext(ctx)
+	group.SetLimit(workers)
+	for _, model := range models {
+		group.Go(func() error {
+			res, err := m.s.messages.BulkWrite(work, []mongo.WriteModel{model})
+			if err == nil {
+				found.Add(res.MatchedCount)
+			}
+			return err
+		})
+	}
+	err = group.Wait()
+	return int(found.Load()), err
 }
 
 // update is the one change that moves a message.

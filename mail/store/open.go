@@ -186,6 +186,9 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.Ping(ctx); err != nil {
 		return err
 	}
+	if err := s.lookForShards(ctx); err != nil {
+		return err
+	}
 	if err := s.ensureIndexes(ctx); err != nil {
 		return err
 	}
@@ -193,6 +196,16 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	s.startWorker(ctx)
+	return nil
+}
+
+// lookForShards asks whether the main database is behind a router.
+func (s *Store) lookForShards(ctx context.Context) error {
+	raw, err := s.messages.Database().RunCommand(ctx, key("hello", 1)).Raw()
+	if err != nil {
+		return fail("ask the database what it is", err)
+	}
+	s.sharded = rawString(raw.Lookup("msg")) == "isdbgrid"
 	return nil
 }
 

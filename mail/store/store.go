@@ -144,6 +144,8 @@ type Store struct {
 	hints, boxHints *mongo.Collection
 	// snapshots are shared by all sessions of the process.
 	snapshots *snapshotCache
+	// sharded: the main database is behind a router.
+	sharded bool
 	// embedded: the database is the engine in this process.
 	embedded                                         bool
 	attachmentFiles, attachmentChunks                *mongo.Collection

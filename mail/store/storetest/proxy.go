@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,42 @@ type Proxy struct {
 	lose    [][]byte
 	refuse  []refusal
 	counted int
+	router  bool
+}
+
+// AsRouter has the server say of itself, to those who connect from now on, that
+// it is a router of a sharded cluster.
+func (p *Proxy) AsRouter() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.router = true
+}
+
+// disguise changes an answer that says what the server is.
+func (p *Proxy) disguise(answer []byte) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.router || !bytes.Contains(answer, []byte("\x10maxWireVersion\x00")) {
+		return answer
+	}
+	// The document is the last part of both forms of an answer: OP_REPLY's head is
+	// 36 bytes, OP_MSG's 21.
+	start := 21
+	if binary.LittleEndian.Uint32(answer[12:]) == 1 {
+		start = 36
+	}
+	var doc bson.D
+	if err := bson.Unmarshal(answer[start:], &doc); err != nil {
+		return answer
+	}
+	doc = slices.DeleteFunc(doc, func(e bson.E) bool { return slices.Contains([]string{"setName", "hosts", "primary", "me"}, e.Key) })
+	body, err := bson.Marshal(append(doc, bson.E{Key: "msg", Value: "isdbgrid"}))
+	if err != nil {
+		return answer
+	}
+	out := append(slices.Clone(answer[:start]), body...)
+	binary.LittleEndian.PutUint32(out, uint32(len(out))) //nolint:gosec // small
+	return out
 }
 
 // Proxied gives an Env whose stores reach the database through a Proxy: the
@@ -242,7 +279,7 @@ func (p *Proxy) serve(client net.Conn) {
 		if err != nil || behind {
 			return
 		}
-		if _, err := client.Write(answer); err != nil {
+		if _, err := client.Write(p.disguise(answer)); err != nil {
 			return
 		}
 	}
