@@ -221,7 +221,7 @@ func appendCount(b []byte, n int64) []byte {
 // count counts the matching documents behind skip, at most limit (0: all).
 func (s *search) count(skip, limit int64) (int64, error) {
 	s.wish.only, s.wish.reads = true, true
-	n, ok, err := s.quickCount()
+	n, ok, err := s.quickCount(skip, limit)
 	if err != nil {
 		return 0, err
 	}
@@ -243,8 +243,9 @@ func (s *search) count(skip, limit int64) (int64, error) {
 	return n, err
 }
 
-// quickCount counts without looking at single documents, if that is possible.
-func (s *search) quickCount() (n int64, ok bool, err error) {
+// quickCount counts without looking at single documents, if that is possible, at
+// least as far as skip and limit (0: all) go.
+func (s *search) quickCount(skip, limit int64) (n int64, ok bool, err error) {
 	coll := s.q.e.catalog.Load().colls[s.ns]
 	if coll == nil {
 		return 0, true, nil
@@ -256,9 +257,14 @@ func (s *search) quickCount() (n int64, ok bool, err error) {
 	if err != nil || !p.exact || p.ix == nil || len(p.ranges) > 100 {
 		return 0, false, err
 	}
+	stop := int64(noLimit)
+	if limit > 0 && limit < noLimit-skip {
+		stop = limit + skip
+	}
 	err = s.q.e.read(func(c *conn) error {
-		for _, r := range p.ranges {
-			got, _, err := c.number("SELECT count(*) FROM ix WHERE k >= ? AND k < ?", r.low, r.high)
+		for i := 0; i < len(p.ranges) && n < stop; i++ {
+			r := p.ranges[i]
+			got, _, err := c.number("SELECT count(*) FROM (SELECT 1 FROM ix WHERE k >= ? AND k < ? LIMIT ?)", r.low, r.high, stop-n)
 			if err != nil {
 				return err
 			}

@@ -171,17 +171,34 @@ func indexPlan(coll *collection, ix *indexDef, w *wish, conds []query.Condition)
 		p.sorted = true
 		p.score += scoreSort
 	}
-	p.exact = ix.multikey == 0 && !ix.hashed && b.used == len(conds) && b.used == simpleConditions(w.filter)
+	met := b.used + ix.grants(conds)
+	p.exact = ix.multikey == 0 && !ix.hashed && met == len(conds) && met == simpleConditions(w.filter)
 	if w.reads {
-		if p.needed, p.covered = covers(ix, w); p.covered {
+		p.needed, p.covered = covers(ix, w, p.exact)
+		p.direct = p.covered && p.exact
+		if p.covered {
 			p.score += scoreCover
-		}
-		if p.covered && p.exact { // nobody looks at the filter's fields
-			p.direct = true
-			p.needed, _ = maskOf(ix, w.fields)
 		}
 	}
 	return p
+}
+
+// grants is how many of the conditions every document of a partial index meets,
+// because they are the index's own.
+func (ix *indexDef) grants(conds []query.Condition) (n int) {
+	if ix.partial == nil || ix.numeric {
+		return 0
+	}
+	own := ix.partial.Conditions()
+	for _, c := range conds {
+		if c.Op == query.Eq && !slices.ContainsFunc(ix.fields, func(f index.Field) bool { return f.Path == c.Path }) &&
+			slices.ContainsFunc(own, func(o query.Condition) bool {
+				return o.Op == query.Eq && o.Path == c.Path && value.Compare(o.Value, c.Value) == 0
+			}) {
+			n++
+		}
+	}
+	return n
 }
 
 // order tells if the index gives the order asked for, and sets how to read it.
@@ -224,10 +241,14 @@ func (p *plan) order(s *sortSpec, b bounds) bool {
 }
 
 // covers tells if the keys of an index hold all that filter and answer look at,
-// and which of its fields that is.
-func covers(ix *indexDef, w *wish) (needed uint64, ok bool) {
+// and which of its fields that is. Where the plan is exact nobody looks at the
+// filter's fields.
+func covers(ix *indexDef, w *wish, exact bool) (needed uint64, ok bool) {
 	if ix.multikey != 0 || ix.hashed || ix.numeric || !w.only {
 		return 0, false
+	}
+	if exact && len(w.fields) > 0 {
+		return maskOf(ix, w.fields)
 	}
 	paths, ok := filterPaths(w.filter, slices.Clone(w.fields))
 	if !ok || len(paths) == 0 {

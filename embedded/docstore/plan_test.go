@@ -125,6 +125,8 @@ func TestIndexesNeverChangeTheAnswer(t *testing.T) {
 				o.SetSparse(true)
 			case 1:
 				o.SetPartialFilterExpression(bson.D{{Key: "b", Value: bson.D{{Key: "$gt", Value: 1}}}})
+			case 2:
+				o.SetPartialFilterExpression(bson.D{{Key: "b", Value: rapid.SampledFrom([]any{2, true, "x"}).Draw(t, "own")}})
 			default:
 			}
 			_, _ = c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: keys, Options: o}) // two alike are refused
@@ -351,6 +353,9 @@ func TestPlans(t *testing.T) {
 	} {
 		must(c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: keys, Options: options.Index().SetName(name)}))(t)
 	}
+	must(c.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: bson.D{{Key: "mailbox", Value: 1}, {Key: "idate", Value: -1}}, Options: options.Index().
+		SetName("unseen_only").SetPartialFilterExpression(bson.D{{Key: "unseen", Value: true}})}))(t)
+	unseen := bson.D{{Key: "mailbox", Value: 1}, {Key: "unseen", Value: true}}
 	docs := make([]any, 300)
 	for i := range docs {
 		docs[i] = bson.D{{Key: "_id", Value: i}, {Key: "mailbox", Value: i % 3}, {Key: "uid", Value: i}, {Key: "idate", Value: bson.DateTime(i)}, {Key: "unseen", Value: i%2 == 0}, {Key: "user", Value: "u"}}
@@ -370,6 +375,7 @@ func TestPlans(t *testing.T) {
 		{"merged", "by_idate", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: bson.D{{Key: "$in", Value: bson.A{0, 2}}}}}}, {Key: "sort", Value: bson.D{{Key: "idate", Value: -1}}}, {Key: "limit", Value: 10}}, 10, 10, ""},
 		{"count", "by_unseen", bson.D{{Key: "count", Value: "m"}, {Key: "query", Value: bson.D{{Key: "mailbox", Value: 1}, {Key: "unseen", Value: true}}}}, 50, 0, ""},
 		{"covered", "by_uid", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}}}, {Key: "projection", Value: bson.D{{Key: "_id", Value: 0}, {Key: "uid", Value: 1}}}, {Key: "sort", Value: bson.D{{Key: "uid", Value: 1}}}}, 100, 0, ""},
+		{"covered by a partial index", "unseen_only", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: unseen}, {Key: "hint", Value: "unseen_only"}, {Key: "projection", Value: bson.D{{Key: "_id", Value: 0}, {Key: "idate", Value: 1}}}, {Key: "sort", Value: bson.D{{Key: "idate", Value: -1}}}, {Key: "limit", Value: 20}}, 20, 0, ""},
 		{"hashed", "by_user", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "user", Value: "other"}}}}, 0, 0, ""},
 		{"scan", "", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "x", Value: 1}}}}, 0, 300, ""},
 	} {
