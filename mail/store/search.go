@@ -44,6 +44,7 @@ func (s *Store) Search(ctx context.Context, o Search) (Found, error) {
 	}
 	for range searchRounds {
 		out, err := q.page(ctx)
+		out.Calls = 1
 		if errors.Is(err, errMoved) {
 			continue
 		}
@@ -78,6 +79,7 @@ func (s *Store) SearchThrough(ctx context.Context, o Search, calls int) (Found, 
 			break
 		}
 		*ahead = *more.ahead(older)
+		out.Calls++
 		out.Indexing = out.Indexing || more.Indexing
 		if older == o.OldestFirst {
 			out.Messages = append(more.Messages, out.Messages...)

@@ -43,6 +43,8 @@ type Found struct {
 	// that these are too many to be counted in one call.
 	Total     int
 	Estimated bool
+	// Calls is how many calls it took (SearchThrough).
+	Calls int
 	// Indexing: messages that others wrote are still being added to the index,
 	// so that more may be found later.
 	Indexing bool

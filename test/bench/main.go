@@ -35,8 +35,11 @@ func main() {
 	flag.IntVar(&sizes.rounds, "rounds", 100, "store: calls of each operation")
 	flag.StringVar(&sizes.dir, "keep", "", "store: folder that keeps the filled mailboxes for the next run")
 	flag.StringVar(&sizes.parts, "store", "deliveries,operations,import", "store: what is measured")
-	letters := flag.Int("letters", 200_000, "search: messages of the account that is searched")
-	share := flag.Bool("share", true, "search: measure first what indexing costs a delivery")
+	var account searchSizes
+	flag.IntVar(&account.letters, "letters", 200_000, "search: messages of the account that is searched")
+	flag.IntVar(&account.rounds, "searches", 40, "search: searches of each kind, cold and warm; 0 only fills the account")
+	flag.BoolVar(&account.share, "share", true, "search: measure first what indexing costs a delivery")
+	flag.StringVar(&account.account, "account", "", "search: a folder that keeps the account for the next run")
 	bulk := flag.Int("bulk", 10_000, "messages of the bulk operations")
 	var p profiles
 	p.flags()
@@ -63,7 +66,7 @@ func main() {
 		{"pages", func(ctx context.Context, r report) error { return pages(ctx, r, *most) }},
 		{"store", func(ctx context.Context, r report) error { return storeFigures(ctx, r, sizes) }},
 		{"docstore", func(ctx context.Context, r report) error { return embeddedStore(ctx, r, *documents) }},
-		{"search", func(ctx context.Context, r report) error { return searches(ctx, r, *letters, *share) }},
+		{"search", func(ctx context.Context, r report) error { return searches(ctx, r, account) }},
 		{"browser", inBrowser},
 	}
 	for _, part := range parts {
