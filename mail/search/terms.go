@@ -51,6 +51,7 @@ type Analyser struct {
 	tokens Tokens
 	term   []byte
 	seen   map[string]struct{}
+	pairs  pairSet
 }
 
 // Terms gives a content's terms, sorted, each once.
@@ -61,8 +62,10 @@ func (a *Analyser) Terms(c *Content) []string {
 	clear(a.seen)
 	a.tokens.Cut = false
 	for i, text := range c.Texts {
+		a.tokens.pairs = &pairing{found: a.pairs.add}
 		a.text(text, byte(firstText+i))
 	}
+	a.tokens.pairs = nil
 	for i := range c.Headers {
 		a.header(&c.Headers[i])
 	}
@@ -74,7 +77,7 @@ func (a *Analyser) Terms(c *Content) []string {
 		out = append(out, t)
 	}
 	slices.Sort(out)
-	return out
+	return a.pairs.terms(out)
 }
 
 func (a *Analyser) state(name string, on bool) {
@@ -144,10 +147,15 @@ type Lookup struct {
 	All []Term
 	// Exact: if they are, it holds.
 	Exact bool
+	// Pairs are tokens of PairPlaces that must be there as well, in an index that
+	// has them.
+	Pairs []string
 	// Proof, if not empty, is a token that by itself makes the condition hold.
 	Proof string
 	// OrCut: messages with cut words have to be looked at as well.
 	OrCut bool
+	// repeated: a word stands in it twice, which All does not say.
+	repeated bool
 }
 
 // What an index needs to know of the form of terms.
@@ -217,17 +225,17 @@ func lookupHeader(q Header) Lookup {
 		return l
 	case hasOwn:
 		l, _ := LookupOf(Text{In: field, Value: q.Value, Mode: Substring})
-		l.Exact, l.Proof = false, ""
+		l.Exact, l.Proof, l.Pairs = false, "", nil
 		return l
 	}
 	l := lookupText(q.Value, Substring)
-	l.Places, l.Exact, l.Proof = string(rune(placeHeader)), false, ""
+	l.Places, l.Exact, l.Proof, l.Pairs = string(rune(placeHeader)), false, "", nil
 	return l
 }
 
 func lookupAnyHeader(value string) Lookup {
 	l := lookupText(value, Substring)
-	l.Exact = false
+	l.Exact, l.Pairs = false, nil // no pairs of header values are kept
 	l.Places = string(rune(placeHeader))
 	for i := range numFields {
 		if bit := Fields(1) << i; bit != InBody && bit != InFile {
@@ -255,13 +263,16 @@ func lookupText(value string, mode Mode) (l Lookup) {
 		l.run(b[i:end], c, mode, i == 0, end == last)
 		i = end
 	}
+	if len(l.All) > 1 || l.repeated {
+		l.pairs(b, last, mode == Substring, mode != Words)
+	}
 	switch {
 	case len(l.All) == 0:
 		l.Exact = mode != Substring || len(b) == 0
 	case mode == Substring:
 		l.Exact = false
 	default:
-		l.Exact = len(l.All) == 1 && len(l.All[0].Token) < MaxToken-utf8.UTFMax
+		l.Exact = len(l.All) == 1 && !l.repeated && len(l.All[0].Token) < MaxToken-utf8.UTFMax
 		l.Proof = proof(b)
 	}
 	return l
@@ -327,7 +338,11 @@ func (l *Lookup) grams(b []byte, n int) {
 	}
 	grams(b, n, func(g []byte) {
 		t := Term{Token: string(g)}
-		if utf8.RuneCount(g) == n && !slices.Contains(l.All, t) {
+		switch {
+		case utf8.RuneCount(g) < n:
+		case slices.Contains(l.All, t):
+			l.repeated = true
+		default:
 			l.All = append(l.All, t)
 		}
 	})

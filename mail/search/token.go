@@ -16,6 +16,8 @@ type Tokens struct {
 	buf []byte
 	// Cut tells whether a word was longer than MaxToken since the last Reset.
 	Cut bool
+	// pairs, if not nil, takes the runs as well.
+	pairs *pairing
 }
 
 // Each calls f for every token of the text: words, grams of writing without
@@ -41,6 +43,9 @@ func (t *Tokens) scan(b []byte, f func([]byte)) {
 			continue
 		}
 		end := runEnd(b, i, c)
+		if t.pairs != nil {
+			t.pairs.run(b[i:end], c)
+		}
 		if c == word {
 			if start < 0 {
 				start = i

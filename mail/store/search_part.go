@@ -52,11 +52,40 @@ func (g *segment) lookup(ctx context.Context, l search.Lookup) (lower, upper bit
 	if l.Exact {
 		return upper, upper, nil
 	}
+	if err := g.pairs(ctx, l.Pairs, upper); err != nil {
+		return nil, nil, err
+	}
 	if l.Proof != "" {
 		lower, err = g.find(ctx, search.Term{Token: l.Proof}, l.Places)
 		return lower, upper, err
 	}
 	return newBitmap(g.N), upper, nil
+}
+
+// pairs leaves the messages that may have the pairs: those that do, and those
+// whose pairs nobody has put into the index.
+func (g *segment) pairs(ctx context.Context, tokens []string, upper bitmap) error {
+	if len(tokens) == 0 || upper.next(0, false) < 0 {
+		return nil
+	}
+	var known bitmap
+	if g.Paired < g.N {
+		var err error
+		if known, err = g.find(ctx, search.Term{Token: search.PairsToken}, search.PairPlaces); err != nil {
+			return err
+		}
+	}
+	for _, token := range tokens {
+		found, err := g.find(ctx, search.Term{Token: token}, search.PairPlaces)
+		if err != nil {
+			return err
+		}
+		if known != nil {
+			each(found, known, func(x, y uint64) uint64 { return x | ^y })
+		}
+		upper.and(found)
+	}
+	return nil
 }
 
 // find gives the messages with a term in one of the places.
@@ -153,7 +182,7 @@ func (p *freshPart) lookup(_ context.Context, l search.Lookup) (lower, upper bit
 		terms := p.list[i].terms
 		cut := l.OrCut && hasTerm(terms, search.Term{Token: search.CutToken}, search.StatePlaces)
 		all := !slices.ContainsFunc(l.All, func(t search.Term) bool { return !cut && !hasTerm(terms, t, l.Places) })
-		if !all {
+		if !all || !mayPair(terms, l.Pairs) {
 			continue
 		}
 		upper.set(uint32(i))
@@ -162,6 +191,12 @@ func (p *freshPart) lookup(_ context.Context, l search.Lookup) (lower, upper bit
 		}
 	}
 	return lower, upper, nil
+}
+
+// mayPair: the terms have all the pairs, or no pairs were put among them.
+func mayPair(terms, tokens []string) bool {
+	has := func(token string) bool { return hasTerm(terms, search.Term{Token: token}, search.PairPlaces) }
+	return len(tokens) == 0 || !has(search.PairsToken) || !slices.ContainsFunc(tokens, func(t string) bool { return !has(t) })
 }
 
 // hasTerm looks for a term in a sorted list.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
 	"pgregory.net/rapid"
 
 	"github.com/eidermail/eider/mail"
@@ -19,6 +20,7 @@ import (
 
 // vocabulary has words of many scripts that share parts.
 var vocabulary = []string{
+	"北北北", "京，北", "cre\u0300me",
 	"report", "reports", "reporting", "port", "invoice", "Crème", "creme", "brûlée", "Straße", "strasse", "ann", "Anna", "example.org", "bob@example.org",
 	"отчёт", "отчет", "Елка", "ёлка", "йод", "Σίσυφος", "σισυφος", "北京大学", "北京", "大学生", "东京都", "かがく", "カタカナ", "한국어", "한국",
 	"ภาษาไทย", "ไทย", "مُحَمَّد", "محمد", "أحمد", "שלום", "שָׁלוֹם", "2026-03", "v1.2.3", "x", strings.Repeat("verylong", 8), strings.Repeat("verylong", 9),
@@ -122,6 +124,56 @@ func anyCondition(r *rand.Rand, depth int, boxes []mail.Mailbox) search.Query {
 	return search.Text{In: pick(r, []search.Fields{search.InAll, search.InFrom, search.InSubject, search.InBody, search.InTo, search.InFile, search.InList}), Value: value, Mode: mode}
 }
 
+// anyPhrase draws words in a row: out of a message, from the end of one field and the
+// beginning of another, or from anywhere; otherwise parted and written than there.
+func (w *searchWorld) anyPhrase(r *rand.Rand) search.Query {
+	var words []string
+	if texts := w.anyTexts(r); len(texts) > 0 {
+		one, other := strings.Fields(pick(r, texts)), strings.Fields(pick(r, texts))
+		if n := len(one); r.IntN(4) > 0 {
+			from := r.IntN(n)
+			words = slices.Clone(one[from:min(n, from+2+r.IntN(3))])
+		} else {
+			words = []string{one[n-1], other[0]}
+		}
+	}
+	for len(words) < 2 {
+		words = append(words, pick(r, vocabulary))
+	}
+	value := strings.Join(words, pick(r, []string{" ", " ", " ", ", ", " - ", "\n", ". ", "，", "", "«"}))
+	switch r.IntN(5) {
+	case 0:
+		value = strings.ToUpper(value)
+	case 1:
+		value = norm.NFD.String(value)
+	case 2:
+		value = search.Fold(value)
+	}
+	if runes := []rune(value); r.IntN(4) == 0 {
+		from := r.IntN(len(runes))
+		value = string(runes[from : from+1+r.IntN(len(runes)-from)])
+	}
+	q := search.Text{In: pick(r, []search.Fields{search.InAll, search.InAll, search.InSubject, search.InBody, search.InFrom, search.InSubject | search.InBody}), Value: value, Mode: search.Mode(r.IntN(3))}
+	if r.IntN(4) == 0 {
+		return search.And{search.Not{Query: search.Flag{Flag: mail.FlagSeen}}, q}
+	}
+	return q
+}
+
+// anyTexts are the texts of a message.
+func (w *searchWorld) anyTexts(r *rand.Rand) (out []string) {
+	ids := w.ids()
+	if len(ids) == 0 {
+		return nil
+	}
+	for _, text := range w.all[pick(r, ids)].Texts {
+		if strings.TrimSpace(text) != "" {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
 // searchWorld is an account and what it holds.
 type searchWorld struct {
 	s     *store.Store
@@ -165,6 +217,16 @@ func (w *searchWorld) append(t testing.TB, r *rand.Rand, n int) {
 	w.put(a.ID, it, box.ID, a.UID)
 }
 
+// ids are the messages in a settled order.
+func (w *searchWorld) ids() []mail.ID {
+	ids := make([]mail.ID, 0, len(w.all))
+	for id := range w.all {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b mail.ID) int { return slices.Compare(a[:], b[:]) })
+	return ids
+}
+
 // change copies, moves, flags or deletes a message.
 func (w *searchWorld) change(t testing.TB, r *rand.Rand) {
 	t.Helper()
@@ -172,12 +234,7 @@ func (w *searchWorld) change(t testing.TB, r *rand.Rand) {
 		return
 	}
 	ctx := context.Background()
-	ids := make([]mail.ID, 0, len(w.all))
-	for id := range w.all {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b mail.ID) int { return slices.Compare(a[:], b[:]) })
-	it := w.all[pick(r, ids)]
+	it := w.all[pick(r, w.ids())]
 	sel := store.Selection{User: w.user, Mailbox: it.Mailbox, UIDs: []mail.UID{it.UID}}
 	to := pick(r, w.boxes)
 	switch r.IntN(4) {
@@ -308,6 +365,7 @@ func TestSearchEqualsScan(t *testing.T) {
 		}
 		for range 4 {
 			w.check(t, anyCondition(r, 2, w.boxes), 3+r.IntN(20), r.IntN(3) == 0)
+			w.check(t, w.anyPhrase(r), 3+r.IntN(20), r.IntN(3) == 0)
 		}
 	})
 }
@@ -329,6 +387,7 @@ func TestSearchAcrossMerges(t *testing.T) {
 		if n%40 == 39 {
 			for range 10 {
 				w.check(t, anyCondition(r, 2, w.boxes), 40, false)
+				w.check(t, w.anyPhrase(r), 40, false)
 			}
 		}
 	}

@@ -33,8 +33,8 @@ type Indexed struct {
 }
 
 // IndexTerms brings an account's term index up to date: it adds what others
-// wrote, merges segments, and removes the words of deleted messages, those too
-// that could wait. It works in bounded steps and may be ended at any time. The
+// wrote, merges segments, brings those of earlier versions up to date, and removes
+// the words of deleted messages, those too that could wait. It works in bounded steps and may be ended at any time. The
 // store calls it by itself; nobody has to.
 func (s *Store) IndexTerms(ctx context.Context, user mail.ID) (Indexed, error) {
 	return s.indexAccount(ctx, ctx, user, true)
@@ -69,6 +69,12 @@ func (s *Store) indexAccount(ctx, wait context.Context, user mail.ID, purge bool
 	}
 	if err == nil {
 		err = s.mergeLevels(ctx, user, &out)
+	}
+	for more := true; more && err == nil; {
+		if more, err = s.addPairs(ctx, user, &out); more && !purge {
+			s.worker.nudge(user) // others wait as well
+			break
+		}
 	}
 	if err == nil {
 		err = s.purgeTerms(ctx, user, purge, &out)

@@ -182,55 +182,6 @@ func decodeMessageTerms(b []byte) (size int64, terms []string, err error) {
 	return size, terms, nil
 }
 
-// encodePostings writes numbers of messages, rising and below n: as distances, or
-// as one bit for each of the n where that is shorter.
-func encodePostings(dst []byte, list []uint32, n int) []byte {
-	if 8*len(list) > n {
-		start := len(dst)
-		dst = append(dst, make([]byte, (n+7)/8)...)
-		for _, d := range list {
-			dst[start+int(d/8)] |= 1 << (d % 8)
-		}
-		return dst
-	}
-	last := uint32(0)
-	for i, d := range list {
-		if i > 0 {
-			d -= last + 1
-		}
-		dst = binary.AppendUvarint(dst, uint64(d))
-		last = list[i]
-	}
-	return dst
-}
-
-// eachPosting calls f for every number of an encoded list of count numbers below n.
-func eachPosting(b []byte, count, n int, f func(uint32)) error {
-	if 8*count > n {
-		if len(b) != (n+7)/8 {
-			return errTerms
-		}
-		for i, c := range b {
-			for ; c != 0; c &= c - 1 {
-				f(uint32(8*i + bits.TrailingZeros8(c))) //nolint:gosec // below n
-			}
-		}
-		return nil
-	}
-	r, at := termReader{b: b}, uint64(0)
-	for i := range count {
-		d := r.number()
-		if i > 0 {
-			d += at + 1
-		}
-		if at = d; r.bad || at >= uint64(n) { //nolint:gosec // not negative
-			return errTerms
-		}
-		f(uint32(at)) //nolint:gosec // checked
-	}
-	return nil
-}
-
 // bitmap is a set of a segment's messages.
 type bitmap []uint64
 

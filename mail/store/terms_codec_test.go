@@ -43,7 +43,7 @@ func TestPostingsSurvive(t *testing.T) {
 			t.Fatalf("%d members of %d", len(list), marks.count())
 		}
 		var got, back []uint32
-		if err := eachPosting(encodePostings(nil, list, n), len(list), n, func(i uint32) { got = append(got, i) }); err != nil || !slices.Equal(got, list) {
+		if err := eachPosting(encodePostings(nil, list, n), ricePostings, len(list), n, func(i uint32) { got = append(got, i) }); err != nil || !slices.Equal(got, list) {
 			t.Fatalf("%v, %v; want %v", got, err, list)
 		}
 		for i := marks.next(n-1, true); i >= 0; i = marks.next(i-1, true) {
@@ -103,11 +103,13 @@ func FuzzTermBlocks(f *testing.F) {
 		_, _ = unpack(data)
 		if n > 0 && n < 1<<20 && count >= 0 && count < 1<<20 {
 			marks := newBitmap(n)
-			_ = eachPosting(data, count, n, func(i uint32) {
-				if int(i) < n {
-					marks.set(i)
-				}
-			})
+			for _, form := range []int{plainPostings, ricePostings} {
+				_ = eachPosting(data, form, count, n, func(i uint32) {
+					if int(i) < n {
+						marks.set(i)
+					}
+				})
+			}
 		}
 		_ = eachEntry(data, "", highest, func([]byte, termEntry) error { return nil })
 	})

@@ -63,6 +63,8 @@ type merge struct {
 	fresh []freshMessage
 	old   []*segment
 	level int
+	// pairs are some that the messages of the one old segment lack.
+	pairs map[string][]uint32
 	// dropped counts messages that were gone.
 	dropped int
 }
@@ -190,6 +192,11 @@ func (m *merge) write(ctx context.Context, w *segmentWriter, docs []termDoc, ren
 			return err
 		}
 		if err := add(x); err != nil {
+			return err
+		}
+	}
+	if m.pairs != nil {
+		if err := add(newPairsSource(m.pairs, renamed[0])); err != nil {
 			return err
 		}
 	}

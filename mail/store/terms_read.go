@@ -160,7 +160,7 @@ func (g *segment) postings(ctx context.Context, list []termEntry, into bitmap) e
 		if begin+e.length > uint64(len(data)) {
 			return errMoved
 		}
-		if err := eachPosting(data[begin:begin+e.length], e.count, g.N, into.set); err != nil {
+		if err := eachPosting(data[begin:begin+e.length], g.Form, e.count, g.N, into.set); err != nil {
 			return err
 		}
 	}
@@ -170,8 +170,9 @@ func (g *segment) postings(ctx context.Context, list []termEntry, into bitmap) e
 // stream reads some blocks of postings as one.
 func (g *segment) stream(ctx context.Context, first, last int) ([]byte, error) {
 	const op = "read postings"
+	kind := g.segmentRecord.postings()
 	o := options.Find().SetSort(key("k", 1)).SetHint(indexTerms).SetBatchSize(int32(min(last-first+2, 256))) //nolint:gosec // small
-	cur, err := g.s.terms.Find(ctx, key("user", g.user, "k", key("$gte", g.segmentRecord.block('p', first), "$lte", g.segmentRecord.block('p', last))), o)
+	cur, err := g.s.terms.Find(ctx, key("user", g.user, "k", key("$gte", g.segmentRecord.block(kind, first), "$lte", g.segmentRecord.block(kind, last))), o)
 	if err != nil {
 		return nil, fail(op, err)
 	}

@@ -15,7 +15,7 @@ import (
 //	"m"                   a message that is in no segment yet: its terms
 //	"i"                   the account's list of segments; its _id is the account's
 //	"s" segment "d" term  a block of a segment's dictionary, by its first term
-//	"s" segment "p" n     a block of its postings
+//	"s" segment "p" n     a block of its postings, "r" where they are in Rice's code
 //	"s" segment "t" n     a block of its table of messages
 const (
 	kindMessage = "m"
@@ -72,6 +72,10 @@ type segmentRecord struct {
 	// N is messages in it, Level how often it was merged.
 	N     int `bson:"n"`
 	Level int `bson:"l"`
+	// Paired is how many of them are known to have their pairs in it; others may.
+	Paired int `bson:"p,omitempty"`
+	// Form is how its postings are written.
+	Form int `bson:"f,omitempty"`
 }
 
 type seenRecord struct {

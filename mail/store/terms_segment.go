@@ -7,11 +7,15 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/search"
 )
 
 // writeStep is how many bytes of blocks are inserted at once: little enough that
 // a delivery that waits for them does not notice.
 const writeStep = 512 << 10
+
+// pairsTerm has the messages whose pairs are in the segment.
+var pairsTerm = search.MakeTerm(search.PairsToken, search.PairPlaces[0])
 
 // segmentWriter writes a new segment. Nobody reads it before it is in the list.
 type segmentWriter struct {
@@ -31,7 +35,7 @@ type segmentWriter struct {
 
 func (s *Store) newSegment(user mail.ID, n int) *segmentWriter {
 	ids := func() mail.ID { return mail.NewIDAt(s.now()) }
-	return &segmentWriter{s: s, user: oid(user), segmentRecord: segmentRecord{ID: oid(ids()), N: n}, ids: ids}
+	return &segmentWriter{s: s, user: oid(user), segmentRecord: segmentRecord{ID: oid(ids()), N: n, Form: ricePostings}, ids: ids}
 }
 
 func (w *segmentWriter) put(ctx context.Context, k string, data []byte) error {
@@ -80,6 +84,9 @@ func (w *segmentWriter) term(ctx context.Context, term string, list []uint32) er
 		w.dict = binary.AppendUvarint(w.dict, w.offset)
 		w.first, w.last = term, ""
 	}
+	if term == pairsTerm {
+		w.Paired = len(list)
+	}
 	before := len(w.post)
 	w.post = encodePostings(w.post, list, w.N)
 	length := uint64(len(w.post) - before) //nolint:gosec // not negative
@@ -107,7 +114,7 @@ func (w *segmentWriter) endDictionary(ctx context.Context) error {
 func (w *segmentWriter) endPostings(ctx context.Context, n int) error {
 	block := append([]byte(nil), w.post[:n]...)
 	w.post = append(w.post[:0], w.post[n:]...)
-	err := w.put(ctx, w.block('p', w.blocks), block)
+	err := w.put(ctx, w.block(w.postings(), w.blocks), block)
 	w.blocks++
 	return err
 }

@@ -63,7 +63,7 @@ func (g *segment) source(ctx context.Context, renamed []uint32) (*segmentSource,
 	if err != nil {
 		return nil, fail("read dictionary", err)
 	}
-	post, err := open('p')
+	post, err := open(g.segmentRecord.postings())
 	if err != nil {
 		return nil, fail("read postings", errors.Join(err, dict.Close(ctx)))
 	}
@@ -107,7 +107,7 @@ func (m *segmentSource) next(ctx context.Context) (bool, error) {
 func (m *segmentSource) term() string { return string(m.current) }
 
 func (m *segmentSource) numbers(to []uint32) ([]uint32, error) {
-	err := eachPosting(m.list, m.entry.count, m.g.N, func(i uint32) {
+	err := eachPosting(m.list, m.g.Form, m.entry.count, m.g.N, func(i uint32) {
 		if n := m.renamed[i]; n != goneDoc {
 			to = append(to, n)
 		}
