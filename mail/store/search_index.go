@@ -34,6 +34,7 @@ type indexSource struct {
 	last  mail.ID
 	seen  bool
 	skips int
+	state *stateDates
 }
 
 // partSearch is the search in one part of the index.
@@ -69,6 +70,9 @@ func (x *indexSource) open(ctx context.Context) error {
 		return err
 	}
 	x.parts = append(x.parts, &partSearch{searchPart: newFreshPart(fresh)})
+	if slices.ContainsFunc(r.Segments, func(g segmentRecord) bool { return g.Paired < g.N }) {
+		s.worker.nudge(user)
+	}
 	for _, g := range r.Segments {
 		x.parts = append(x.parts, &partSearch{searchPart: s.openSegment(user, g)})
 	}
@@ -87,6 +91,7 @@ func (x *indexSource) open(ctx context.Context) error {
 	if err := x.stands(ctx, r); err != nil {
 		return err
 	}
+	x.state = x.q.stateDates(x.older)
 	for _, p := range x.parts {
 		if err := p.begin(ctx, x.from, x.older); err != nil {
 			return err
@@ -182,8 +187,12 @@ func (x *indexSource) candidate(ctx context.Context) (c candidate, ok bool, err 
 			continue // the same message in two parts
 		}
 		x.last, x.seen = c.root, true
-		if x.q.tree.judge(func(t *searchTree) search.Tri { return c.leaf(t) }) != search.No {
-			return c, true, nil
+		may := x.q.tree.judge(func(t *searchTree) search.Tri { return c.leaf(t) }) != search.No
+		if may && x.state != nil {
+			may, err = x.state.has(ctx, c.date)
+		}
+		if may || err != nil {
+			return c, err == nil, err
 		}
 		if x.skips++; x.skips%skipWeight == 0 {
 			x.q.budget--
