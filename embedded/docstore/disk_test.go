@@ -22,8 +22,8 @@ type disk struct {
 	tls     *libc.TLS
 	vfs     uintptr // ours
 	under   *sqlite3.Tsqlite3_vfs
-	methods map[uintptr]uintptr // the system's methods of a file, by the address of ours
-	made    map[uintptr]uintptr // and back
+	methods map[uintptr]uintptr // the system's methods of a file
+	made    map[uintptr]uintptr // ours for the system's
 
 	mu     sync.Mutex // every write and sync holds it: what is seen under it is one moment
 	names  map[uintptr]string
@@ -94,15 +94,15 @@ func (d *disk) open(tls *libc.TLS, vfs, name, file uintptr, flags int32, out uin
 		m := ptr[sqlite3.Tsqlite3_io_methods](ours)
 		*m = *theirs
 		m.FxWrite, m.FxTruncate, m.FxSync = fp(d.write), fp(d.truncate), fp(d.sync)
-		d.made[f.FpMethods], d.methods[ours] = ours, f.FpMethods
+		d.made[f.FpMethods] = ours
 	}
-	f.FpMethods = ours
+	d.methods[file], f.FpMethods = f.FpMethods, ours
 	d.names[file] = path
 	return rc
 }
 
 func (d *disk) theirs(file uintptr) *sqlite3.Tsqlite3_io_methods {
-	return ptr[sqlite3.Tsqlite3_io_methods](d.methods[ptr[sqlite3.Tsqlite3_file](file).FpMethods])
+	return ptr[sqlite3.Tsqlite3_io_methods](d.methods[file])
 }
 
 func (d *disk) write(tls *libc.TLS, file, buf uintptr, n int32, at int64) int32 {

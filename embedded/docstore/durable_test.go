@@ -23,7 +23,13 @@ import (
 // start opens a store whose syncs go through f, and a driver on it.
 func start(t *testing.T, path string, f func(*os.File) error, log *slog.Logger) (e *Engine, coll *mongo.Collection, stop func()) {
 	t.Helper()
-	e, err := Open(t.Context(), Options{Path: path, fsync: f, Log: log})
+	return startLog(t, path, 0, f, log)
+}
+
+// startLog is start with a log of so many pages.
+func startLog(t *testing.T, path string, pages int64, f func(*os.File) error, log *slog.Logger) (e *Engine, coll *mongo.Collection, stop func()) {
+	t.Helper()
+	e, err := Open(t.Context(), Options{Path: path, fsync: f, logPages: pages, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,12 +107,8 @@ func (a *acknowledged) copy() map[int]int {
 func TestPowerCutKeepsWhatWasAcknowledged(t *testing.T) {
 	dir := t.TempDir()
 	d := newDisk(t, dir)
-	e, coll, stop := start(t, filepath.Join(dir, "store.db"), d.fsync, nil)
 	// A small log, so that cuts fall into checkpoints and restarts of the log too.
-	err := e.writer.write(false, func(t *tx) error { return t.c.exec("PRAGMA wal_autocheckpoint = 100") })
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, coll, stop := startLog(t, filepath.Join(dir, "store.db"), 100, d.fsync, nil)
 	if _, err := coll.Indexes().CreateOne(t.Context(), mongo.IndexModel{Keys: bson.D{{Key: "v", Value: 1}}}); err != nil {
 		t.Fatal(err)
 	}

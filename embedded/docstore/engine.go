@@ -43,23 +43,25 @@ type Options struct {
 	// writes with transaction numbers and retry them. Empty: a standalone server.
 	SetName string
 
-	fsync func(*os.File) error // tests: instead of (*os.File).Sync
+	fsync    func(*os.File) error // tests: instead of (*os.File).Sync
+	logPages int64                // tests: instead of logPages
 }
 
 // Engine is an open store. It is a dialer for the driver.
 type Engine struct {
-	path    string
-	log     *slog.Logger
-	now     func() time.Time
-	setName string
-	lock    *conn
-	catalog atomic.Pointer[catalog]
-	writer  *writer
-	readers pool
-	cursors cursors
-	faults  faults
-	fsync   func(*os.File) error
-	started time.Time
+	path     string
+	log      *slog.Logger
+	now      func() time.Time
+	setName  string
+	lock     *conn
+	catalog  atomic.Pointer[catalog]
+	writer   *writer
+	readers  pool
+	cursors  cursors
+	faults   faults
+	fsync    func(*os.File) error
+	logPages int64
+	started  time.Time
 
 	closing chan struct{}
 	mu      sync.Mutex
@@ -77,7 +79,7 @@ type Engine struct {
 // ErrForeign, ErrNewer and ErrDamaged.
 func Open(_ context.Context, o Options) (*Engine, error) {
 	e := &Engine{
-		path: o.Path, log: o.Log, now: o.Now, setName: o.SetName, fsync: o.fsync,
+		path: o.Path, log: o.Log, now: o.Now, setName: o.SetName, fsync: o.fsync, logPages: o.logPages,
 		closing: make(chan struct{}), conns: map[net.Conn]struct{}{},
 	}
 	if e.log == nil {

@@ -34,7 +34,7 @@ func runFindAndModify(q *request) (bson.Raw, error) {
 	}
 	remove := q.flag("remove")
 	var m modified
-	err = q.e.writer.write(q.durable, func(t *tx) error {
+	err = q.e.writer.writePlain(q.durable, func(t *tx) error {
 		m = modified{}
 		return st.modify(t, &m, remove, q.flag("new"))
 	})

@@ -24,15 +24,46 @@ const (
 	sqlFindKey   = "SELECT r FROM ix WHERE k = ? LIMIT 2"
 )
 
+// insertion is a document to be inserted, with the keys that it has if the
+// collection is this one: they are made beside the writer.
+type insertion struct {
+	doc  bson.Raw
+	err  error // it is refused
+	coll *collection
+	keys []index.Keys
+}
+
+// prepare makes the keys. Where that is not possible the writer will say why.
+func (i *insertion) prepare(coll *collection) {
+	if i.err != nil || coll == nil || len(coll.making) > 0 {
+		return
+	}
+	keys := make([]index.Keys, len(coll.indexes))
+	for n, ix := range coll.indexes {
+		var err error
+		if keys[n], err = ix.keys(i.doc); err != nil {
+			return
+		}
+	}
+	i.coll, i.keys = coll, keys
+}
+
 // insert stores a document. It checks everything before it changes anything.
-func (t *tx) insert(coll *collection, doc bson.Raw) error {
+func (t *tx) insert(coll *collection, in insertion) error {
+	doc := in.doc
 	list := coll.kept()
-	all := make([]index.Keys, len(list))
+	all := in.keys
+	if in.coll != coll {
+		all = make([]index.Keys, len(list))
+	}
 	low, _ := coll.records()
 	r := low + coll.stats.next
 	for i, ix := range list {
 		var err error
-		if all[i], err = t.keysOf(ix, r, doc); err != nil {
+		if in.coll != coll {
+			all[i], err = t.keysOf(ix, r, doc)
+		}
+		if err != nil {
 			return err
 		}
 		if err := t.free(coll, ix, all[i].Entries, r, doc); err != nil {

@@ -196,7 +196,7 @@ func (h *history) save() error {
 	if h.found != nil {
 		return h.t.update(coll, h.found.r, h.found.doc, doc)
 	}
-	return h.t.insert(coll, doc)
+	return h.t.insert(coll, insertion{doc: doc})
 }
 
 func (d *statementDone) document() bson.Raw {

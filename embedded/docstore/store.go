@@ -74,7 +74,11 @@ func openStore(path string) (*conn, error) {
 	if err != nil {
 		return nil, damaged(path, err)
 	}
-	if err := prepareStore(c, path); err != nil {
+	err = prepareStore(c, path)
+	if err == nil {
+		err = c.GatherLog()
+	}
+	if err != nil {
 		_ = c.close()
 		return nil, damaged(path, err)
 	}
@@ -142,7 +146,7 @@ func prepareStore(c *conn, path string) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range []string{"journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 12000", "cache_size = -16384", "journal_size_limit = 67108864", "temp_store = MEMORY"} {
+	for _, p := range []string{"journal_mode = WAL", "synchronous = NORMAL", "wal_autocheckpoint = 0", "cache_size = -16384", "journal_size_limit = 67108864", "temp_store = MEMORY"} {
 		if err := c.exec("PRAGMA " + p); err != nil {
 			return err
 		}

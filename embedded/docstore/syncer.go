@@ -26,6 +26,7 @@ type syncer struct {
 	mu      sync.Mutex
 	waiting []*job
 	dirty   bool
+	busy    chan struct{} // closed when the last durable commit is on the disk; nil: it is
 	wake    chan struct{}
 	stop    chan struct{}
 	stopped chan struct{}
@@ -49,6 +50,9 @@ func (s *syncer) committed(jobs []*job) {
 			waits = true
 		}
 	}
+	if waits && s.busy == nil {
+		s.busy = make(chan struct{})
+	}
 	s.mu.Unlock()
 	for _, j := range jobs {
 		if !j.durable || j.err != nil {
@@ -60,6 +64,24 @@ func (s *syncer) committed(jobs []*job) {
 		case s.wake <- struct{}{}:
 		default:
 		}
+	}
+}
+
+// free is closed when nothing that has to be on the disk waits for it; nil: so it
+// is already.
+func (s *syncer) free() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busy
+}
+
+// done tells the writer that a flush has ended.
+func (s *syncer) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy != nil && len(s.waiting) == 0 {
+		close(s.busy)
+		s.busy = nil
 	}
 }
 
@@ -110,6 +132,7 @@ func (s *syncer) flush() {
 			s.broken.Store(true)
 		}
 	}
+	s.done()
 	for _, j := range jobs {
 		if err != nil {
 			j.err = storageError(err)

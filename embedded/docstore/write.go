@@ -40,17 +40,18 @@ func runInsert(q *request) (bson.Raw, error) {
 	if err := checkStatements(len(docs)); err != nil {
 		return nil, err
 	}
-	ready := make([]bson.Raw, len(docs))
-	bad := make([]error, len(docs))
+	ready := make([]insertion, len(docs))
+	coll := q.e.catalog.Load().colls[ns]
 	for i, d := range docs {
-		ready[i], bad[i] = q.e.withID(q.e.withClock(d))
+		ready[i].doc, ready[i].err = q.e.withID(q.e.withClock(d))
+		ready[i].prepare(coll)
 	}
 	var res writeResult
-	err = q.e.writer.write(q.durable, func(t *tx) error {
+	err = q.e.writer.writePlain(q.durable, func(t *tx) error {
 		res = writeResult{}
 		return res.each(q, t, len(docs), func(i int) error {
-			if bad[i] != nil {
-				return bad[i]
+			if ready[i].err != nil {
+				return ready[i].err
 			}
 			coll, err := t.ensure(ns, nil)
 			if err == nil {
@@ -257,7 +258,7 @@ func runUpdate(q *request) (bson.Raw, error) {
 		}
 	}
 	var res writeResult
-	err = q.e.writer.write(q.durable, func(t *tx) error {
+	err = q.e.writer.writePlain(q.durable, func(t *tx) error {
 		res = writeResult{updates: true}
 		return res.each(q, t, len(list), func(i int) error { return list[i].update(t, i, &res) })
 	})
@@ -461,7 +462,7 @@ func (st *statementOf) insertNew(t *tx) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
-	return doc, t.insert(coll, doc)
+	return doc, t.insert(coll, insertion{doc: doc})
 }
 
 func runDelete(q *request) (bson.Raw, error) {
@@ -493,7 +494,7 @@ func runDelete(q *request) (bson.Raw, error) {
 		list[i].search, list[i].err = newSearch(q, ns, f["q"].Value, nil, nil, f["hint"])
 	}
 	var res writeResult
-	err = q.e.writer.write(q.durable, func(t *tx) error {
+	err = q.e.writer.writePlain(q.durable, func(t *tx) error {
 		res = writeResult{}
 		return res.each(q, t, len(list), func(i int) error { return list[i].remove(t, &res) })
 	})

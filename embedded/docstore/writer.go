@@ -23,6 +23,7 @@ const gatherYields = 2
 type writer struct {
 	c       *conn
 	sync    *syncer
+	points  *checkpointer
 	e       *Engine
 	jobs    chan *job
 	stop    chan struct{}
@@ -34,6 +35,7 @@ type writer struct {
 type job struct {
 	run     func(*tx) error
 	durable bool
+	plain   bool // see writePlain
 	err     error
 	done    chan struct{}
 }
@@ -48,7 +50,7 @@ type tx struct {
 
 func newWriter(e *Engine, c *conn, cat *catalog) *writer {
 	return &writer{
-		c: c, e: e, cat: cat, sync: newSyncer(e.path, e.fsync),
+		c: c, e: e, cat: cat, sync: newSyncer(e.path, e.fsync), points: newCheckpointer(e, e.logPages),
 		jobs: make(chan *job, 4*groupLimit), stop: make(chan struct{}), stopped: make(chan struct{}),
 		deltas: map[*stats]delta{},
 	}
@@ -60,7 +62,18 @@ var errClosed = &value.Error{Code: 91, Name: "ShutdownInProgress", Message: "the
 // disk. An error undoes the job; only a failure of the disk itself, after the
 // commit, leaves open whether it is there.
 func (w *writer) write(durable bool, run func(*tx) error) error {
-	j := &job{run: run, durable: durable, done: make(chan struct{})}
+	return w.do(&job{run: run, durable: durable, done: make(chan struct{})})
+}
+
+// writePlain is write for a job that looks before it changes anything: what it
+// refuses has changed nothing. It runs without a savepoint, for which SQLite copies
+// every page that is changed. A failure of the store in its midst costs the
+// transaction, and the other jobs run again. So run is called anew sometimes.
+func (w *writer) writePlain(durable bool, run func(*tx) error) error {
+	return w.do(&job{run: run, durable: durable, plain: true, done: make(chan struct{})})
+}
+
+func (w *writer) do(j *job) error {
 	select {
 	case <-w.stop:
 		return errClosed
@@ -85,6 +98,7 @@ func (w *writer) run() {
 	for {
 		select {
 		case <-w.stop:
+			w.points.close()
 			w.sync.close()
 			return
 		case j := <-w.jobs:
@@ -97,11 +111,13 @@ func (w *writer) run() {
 func (w *writer) group(first *job) {
 	before := w.cat
 	err := w.begin()
-	jobs := make([]*job, 0, 8)
+	jobs := make([]*job, 0, 16)
 	if err == nil {
-		for j := first; j != nil && err == nil; j = w.nextJob(len(jobs)) {
+		for j := first; j != nil && err == nil; j = w.nextJob(jobs) {
 			jobs = append(jobs, j)
-			err = w.one(j)
+			if err = w.one(j); errors.Is(err, errHalf) {
+				err = w.again(before, jobs)
+			}
 		}
 	} else {
 		jobs = append(jobs, first)
@@ -125,6 +141,7 @@ func (w *writer) group(first *job) {
 	}
 	clear(w.deltas)
 	if err == nil {
+		w.points.committed(w.c.Written())
 		if slices.ContainsFunc(jobs, func(j *job) bool { return j.err == nil }) {
 			w.e.faults.worked(w.e.log)
 		}
@@ -139,6 +156,7 @@ func (w *writer) group(first *job) {
 
 // begin opens the transaction, once the log can be relied on.
 func (w *writer) begin() error {
+	w.points.finish(w.c)
 	if w.sync.broken.Load() {
 		if err := w.sync.repair(w.c); err != nil {
 			return err
@@ -147,8 +165,11 @@ func (w *writer) begin() error {
 	return w.c.exec("BEGIN IMMEDIATE")
 }
 
-func (w *writer) nextJob(have int) *job {
-	if have >= groupLimit {
+// nextJob gives another job of the group; nil when it is time to commit. While the
+// disk is busy with an earlier commit, one more would only wait for it: the group
+// goes on until the disk is free, unless a job wants its commit and no more.
+func (w *writer) nextJob(have []*job) *job {
+	if len(have) >= groupLimit {
 		return nil
 	}
 	for range gatherYields {
@@ -160,7 +181,18 @@ func (w *writer) nextJob(have int) *job {
 			runtime.Gosched()
 		}
 	}
-	return nil
+	free := w.sync.free()
+	if free == nil || slices.ContainsFunc(have, func(j *job) bool { return !j.durable }) {
+		return nil
+	}
+	select {
+	case j := <-w.jobs:
+		return j
+	case <-free:
+		return nil
+	case <-w.stop:
+		return nil
+	}
 }
 
 func (w *writer) commit(before *catalog) error {
@@ -175,9 +207,68 @@ func (w *writer) commit(before *catalog) error {
 	return w.c.exec("COMMIT")
 }
 
-// one runs a job in its savepoint. It returns an error only when the whole
-// transaction is lost.
+// errHalf tells that a plain job failed after it had changed something.
+var errHalf = errors.New("the job is half done")
+
+// onePlain runs a job that needs no savepoint.
+func (w *writer) onePlain(j *job) error {
+	cat, changes := w.cat, w.c.Changes()
+	t := &tx{writer: w, deltas: map[*stats]delta{}}
+	j.err = w.protect(t, j.run)
+	switch {
+	case j.err == nil:
+		w.add(t.deltas)
+		return nil
+	case w.cat != cat || w.c.Changes() != changes:
+		return errHalf
+	default:
+		w.failed(j)
+		return nil
+	}
+}
+
+// again starts a transaction over whose last job failed halfway: its jobs run once
+// more, each in a savepoint.
+func (w *writer) again(before *catalog, jobs []*job) error {
+	w.cat = before
+	clear(w.deltas)
+	if err := w.c.exec("ROLLBACK"); err != nil {
+		return errors.Join(jobs[len(jobs)-1].err, err)
+	}
+	if err := w.begin(); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		j.plain = false
+		if err := w.one(j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add takes over what a job counted.
+func (w *writer) add(deltas map[*stats]delta) {
+	for s, d := range deltas {
+		sum := w.deltas[s]
+		w.deltas[s] = delta{d.id, sum.count + d.count, sum.size + d.size}
+	}
+}
+
+// failed words a job's error for the client.
+func (w *writer) failed(j *job) {
+	if lite.Is(j.err) {
+		w.e.faults.failed(w.e.log, j.err)
+		j.err = storageError(j.err)
+	}
+}
+
+// one runs a job in its savepoint, if it needs one. It returns an error only when
+// the whole transaction is lost; errHalf when it can be done again.
 func (w *writer) one(j *job) error {
+	if j.plain {
+		return w.onePlain(j)
+	}
 	if err := w.c.exec("SAVEPOINT job"); err != nil {
 		return err
 	}
@@ -185,18 +276,12 @@ func (w *writer) one(j *job) error {
 	t := &tx{writer: w, deltas: map[*stats]delta{}}
 	j.err = w.protect(t, j.run)
 	if j.err == nil {
-		for s, d := range t.deltas {
-			sum := w.deltas[s]
-			w.deltas[s] = delta{d.id, sum.count + d.count, sum.size + d.size}
-		}
+		w.add(t.deltas)
 		return w.c.exec("RELEASE job")
 	}
 	w.cat = cat
 	cause := j.err
-	if lite.Is(cause) {
-		w.e.faults.failed(w.e.log, cause)
-		j.err = storageError(cause)
-	}
+	w.failed(j)
 	if err := w.c.exec("ROLLBACK TO job"); err != nil {
 		// SQLite gives the whole transaction up when the disk is full or fails.
 		return errors.Join(cause, err)

@@ -21,6 +21,7 @@ type Conn struct {
 	tls   *libc.TLS
 	db    uintptr
 	stmts map[string]*Stmt
+	log   *gatherer // nil: SQLite writes its log itself
 }
 
 // Error is an error of SQLite with its extended result code.
@@ -89,6 +90,9 @@ func (c *Conn) Close() error {
 	if rc := sqlite3.Xsqlite3_close_v2(c.tls, c.db); rc != sqlite3.SQLITE_OK {
 		err = c.failed(rc)
 	}
+	if c.log != nil && err == nil {
+		c.log.free(c.tls)
+	}
 	c.tls.Close()
 	return err
 }
@@ -114,6 +118,20 @@ func (c *Conn) Prepare(text string) (*Stmt, error) {
 	c.stmts[text] = s
 	return s, nil
 }
+
+// Written is how many pages the connection has written since the last call, into the
+// log where there is one.
+func (c *Conn) Written() int64 {
+	out := c.malloc(16)
+	defer libc.Xfree(c.tls, out)
+	now := (*int32)(at(out))
+	*now = 0
+	sqlite3.Xsqlite3_db_status(c.tls, c.db, sqlite3.SQLITE_DBSTATUS_CACHE_WRITE, out, out+8, 1)
+	return int64(*now)
+}
+
+// Changes is how many rows the connection has changed since it was opened.
+func (c *Conn) Changes() int64 { return sqlite3.Xsqlite3_total_changes64(c.tls, c.db) }
 
 func (c *Conn) failed(rc int32) error {
 	text := libc.GoString(sqlite3.Xsqlite3_errstr(c.tls, rc))

@@ -306,7 +306,7 @@ func (b *bare) entry(ix int, d bson.D) []byte {
 	return key
 }
 
-// insert adds a message and its index entries.
+// insert adds a message and its index entries. It is in a transaction.
 func (b *bare) insert(d bson.D) error {
 	doc, err := bson.Marshal(d)
 	if err != nil {
@@ -314,15 +314,13 @@ func (b *bare) insert(d bson.D) error {
 	}
 	r := b.next
 	b.next++
-	return b.transaction(func() error {
-		if err := b.exec("INSERT INTO docs(r, v) VALUES(?, ?)", r, doc); err != nil {
+	if err := b.exec("INSERT INTO docs(r, v) VALUES(?, ?)", r, doc); err != nil {
+		return err
+	}
+	for i := range b.indexes {
+		if err := b.exec("INSERT INTO ix(k, r, t) VALUES(?, ?, ?)", b.entry(i, d), r, nil); err != nil {
 			return err
 		}
-		for i := range b.indexes {
-			if err := b.exec("INSERT INTO ix(k, r, t) VALUES(?, ?, ?)", b.entry(i, d), r, nil); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
