@@ -151,7 +151,10 @@ type Store struct {
 	attachmentFiles, attachmentChunks                *mongo.Collection
 	queue, queueFiles, queueChunks, sessions, tokens *mongo.Collection
 	// terms is the index of words (docs/search.md), which worker keeps in shape.
-	terms      *mongo.Collection
+	terms *mongo.Collection
+	// Of deliveries at the same time these go together.
+	oneThread, oneTerms, oneJournal gathering
+
 	worker     *termsWorker
 	freshBatch int
 	deferTerms bool
