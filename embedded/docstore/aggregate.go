@@ -20,7 +20,7 @@ var aggregateCommand = command{
 		"hint": kindAny, "let": kindDoc, "explain": kindBool,
 	},
 	required: []string{"pipeline"},
-	only:     map[string]int32{"explain": 2, "let": 2},
+	only:     map[string]int32{"let": 2},
 	write:    true, reads: true, stable: true,
 	run: runAggregate,
 }
@@ -33,6 +33,14 @@ func runAggregate(q *request) (bson.Raw, error) {
 	ns, err := q.namespace()
 	if err != nil {
 		return nil, err
+	}
+	if q.flag("explain") {
+		x, err := explainAggregate(q)
+		if err != nil {
+			return nil, err
+		}
+		x.command = q.body
+		return x.answer()
 	}
 	if !q.has("cursor") {
 		return nil, value.FailedToParse("The 'cursor' option is required, except for aggregate with the explain argument")
@@ -69,12 +77,17 @@ func runAggregate(q *request) (bson.Raw, error) {
 	return q.cursorReply(ns, &listSource{docs: docs}, size, false)
 }
 
-// countPipeline answers the pipeline that a driver's CountDocuments sends ($match,
-// then $skip, $limit, and a $group that sums ones under a constant) from an index,
-// without its documents. ok is false for any other pipeline.
-func (q *request) countPipeline(ns namespace, stages []bson.Raw) (docs []bson.Raw, ok bool, err error) {
-	var filter bson.Raw
-	var skip, limit int64
+// counting is the pipeline that a driver's CountDocuments sends: $match, then $skip,
+// $limit, and a $group that sums ones under a constant.
+type counting struct {
+	filter      bson.Raw
+	skip, limit int64
+	id          bson.RawValue
+	field       string
+}
+
+// countParts takes such a pipeline apart; ok is false for any other.
+func countParts(stages []bson.Raw) (c counting, ok bool) {
 	var group bson.RawValue
 	for i, s := range stages {
 		_, name, _, rest, _ := value.Next(value.Inside(s))
@@ -83,13 +96,13 @@ func (q *request) countPipeline(ns namespace, stages []bson.Raw) (docs []bson.Ra
 		switch string(name) {
 		case "$match":
 			ok = i == 0 && v.Type == bson.TypeEmbeddedDocument
-			filter = v.Value
+			c.filter = v.Value
 		case "$skip":
-			ok = whole && n >= 0 && skip == 0 && limit == 0
-			skip = n
+			ok = whole && n >= 0 && c.skip == 0 && c.limit == 0
+			c.skip = n
 		case "$limit":
-			ok = whole && n > 0 && limit == 0
-			limit = n
+			ok = whole && n > 0 && c.limit == 0
+			c.limit = n
 		case "$group":
 			ok = i == len(stages)-1
 			group = v
@@ -97,18 +110,25 @@ func (q *request) countPipeline(ns namespace, stages []bson.Raw) (docs []bson.Ra
 			ok = false
 		}
 		if !ok || len(rest) > 0 {
-			return nil, false, nil
+			return c, false
 		}
 	}
-	id, field, ok := countGroup(group)
+	c.id, c.field, ok = countGroup(group)
+	return c, ok
+}
+
+// countPipeline answers a counting pipeline from an index, without its documents.
+// ok is false for any other.
+func (q *request) countPipeline(ns namespace, stages []bson.Raw) (docs []bson.Raw, ok bool, err error) {
+	c, ok := countParts(stages)
 	if !ok {
 		return nil, false, nil
 	}
-	s, err := newSearch(q, ns, filter, nil, nil, q.fields["hint"])
+	s, err := newSearch(q, ns, c.filter, nil, nil, q.fields["hint"])
 	if err != nil {
 		return nil, false, err
 	}
-	n, err := s.count(skip, limit)
+	n, err := s.count(c.skip, c.limit)
 	if err != nil || n <= 0 {
 		return nil, true, err
 	}
@@ -116,7 +136,7 @@ func (q *request) countPipeline(ns namespace, stages []bson.Raw) (docs []bson.Ra
 	if n <= math.MaxInt32 {
 		sum = value.OfInt32(int32(n))
 	}
-	return []bson.Raw{bsoncore.BuildDocument(nil, appendValue(appendValue(nil, "_id", id), field, sum))}, true, nil
+	return []bson.Raw{bsoncore.BuildDocument(nil, appendValue(appendValue(nil, "_id", c.id), c.field, sum))}, true, nil
 }
 
 // countGroup takes {_id: constant, field: {$sum: 1}} apart.

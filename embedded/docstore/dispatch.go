@@ -101,7 +101,7 @@ func (e *Engine) dispatch(m *wire.Message) (bson.Raw, error) {
 
 // parse checks a command against its table.
 func (e *Engine) parse(cmd *command, name string, first bson.RawValue, body bson.Raw, seqs []wire.Sequence) (*request, error) {
-	q := &request{e: e, cmd: cmd, name: name, first: first, fields: make(map[string]bson.RawValue, 8)}
+	q := &request{e: e, cmd: cmd, name: name, first: first, body: body, fields: make(map[string]bson.RawValue, 8)}
 	_, _, _, b, _ := value.Next(value.Inside(body))
 	for {
 		t, key, v, rest, ok := value.Next(b)

@@ -32,6 +32,10 @@ type plan struct {
 	branches []*plan // of an $or, in place of all that
 	own      []*query.Matcher
 	rejected []*plan
+
+	conds  []query.Condition // what ranges are made of, for explain
+	points []int             // as in bounds
+	ranged bool
 }
 
 // wish is what a plan is for.
@@ -68,7 +72,14 @@ func choose(coll *collection, w *wish) (*plan, error) {
 	}
 	if hinted == nil && (best == nil || best.score <= scoreSort+scoreCover) {
 		if or := orPlan(coll, w, conds); or != nil {
+			if best != nil {
+				or.rejected = append(best.rejected, best)
+			}
 			return or, nil
+		}
+	} else if hinted == nil && w.explain {
+		if or := orPlan(coll, w, conds); or != nil {
+			best.rejected = append(best.rejected, or)
 		}
 	}
 	if best == nil {
@@ -150,7 +161,7 @@ func indexPlan(coll *collection, ix *indexDef, w *wish, conds []query.Condition)
 		conds = nil
 	}
 	b := indexBounds(ix, conds)
-	p := &plan{coll: coll, ix: ix, ranges: b.ranges}
+	p := &plan{coll: coll, ix: ix, ranges: b.ranges, conds: conds, points: b.points, ranged: b.ranged}
 	single := true
 	for _, n := range b.points {
 		if n == 1 {

@@ -387,6 +387,9 @@ func TestPlans(t *testing.T) {
 			for plan := raw.Lookup("queryPlanner", "winningPlan").Document(); plan != nil; {
 				used, _ = plan.Lookup("indexName").StringValueOK()
 				next, ok := plan.Lookup("inputStage").DocumentOK()
+				if list, several := plan.Lookup("inputStages").ArrayOK(); several {
+					next, ok = list.Index(0).DocumentOK()
+				}
 				if !ok {
 					break
 				}

@@ -31,6 +31,7 @@ type request struct {
 	cmd      *command
 	name     string // of the command, as sent
 	db       string
+	body     bson.Raw      // whole
 	first    bson.RawValue // the command's own value, mostly the collection
 	fields   map[string]bson.RawValue
 	seqs     map[string][]bson.Raw

@@ -20,11 +20,12 @@ const sortMemory = 100 << 20
 type sortSpec struct {
 	fields  []index.Field
 	natural int
+	spec    bson.Raw // as it was given
 }
 
 // compileSort reads a sort document; nil for an empty one.
 func compileSort(spec bson.Raw) (*sortSpec, error) {
-	s := &sortSpec{}
+	s := &sortSpec{spec: spec}
 	err := eachField("sort", bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: spec}, func(path string, v bson.RawValue) error {
 		if v.Type == bson.TypeEmbeddedDocument {
 			return value.BadValue("sort by an expression is not supported")

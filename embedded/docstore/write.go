@@ -479,19 +479,9 @@ func runDelete(q *request) (bson.Raw, error) {
 	}
 	list := make([]*statementOf, len(docs))
 	for i, d := range docs {
-		f, err := fieldsOf("delete.deletes", d, deleteFields, "q", "limit")
-		if err != nil {
+		if list[i], err = q.deleteStatement(ns, d); err != nil {
 			return nil, err
 		}
-		limit, _ := value.Whole(f["limit"])
-		if limit != 0 && limit != 1 {
-			return nil, value.FailedToParse("The limit field in delete objects must be 0 or 1. Got %d", limit)
-		}
-		if limit == 0 && q.txn != nil {
-			return nil, refuse(value.CodeInvalidOptions, "InvalidOptions", "Cannot use (or request) retryable writes with limit=0")
-		}
-		list[i] = &statementOf{multi: limit == 0}
-		list[i].search, list[i].err = newSearch(q, ns, f["q"].Value, nil, nil, f["hint"])
 	}
 	var res writeResult
 	err = q.e.writer.writePlain(q.durable, func(t *tx) error {
@@ -502,6 +492,23 @@ func runDelete(q *request) (bson.Raw, error) {
 		return nil, err
 	}
 	return res.reply(), nil
+}
+
+func (q *request) deleteStatement(ns namespace, doc bson.Raw) (*statementOf, error) {
+	f, err := fieldsOf("delete.deletes", doc, deleteFields, "q", "limit")
+	if err != nil {
+		return nil, err
+	}
+	limit, _ := value.Whole(f["limit"])
+	if limit != 0 && limit != 1 {
+		return nil, value.FailedToParse("The limit field in delete objects must be 0 or 1. Got %d", limit)
+	}
+	if limit == 0 && q.txn != nil {
+		return nil, refuse(value.CodeInvalidOptions, "InvalidOptions", "Cannot use (or request) retryable writes with limit=0")
+	}
+	st := &statementOf{multi: limit == 0}
+	st.search, st.err = newSearch(q, ns, f["q"].Value, nil, nil, f["hint"])
+	return st, nil
 }
 
 func (st *statementOf) remove(t *tx, res *writeResult) error {

@@ -153,6 +153,9 @@ func (p *Pipeline) Prefix() Prefix {
 	return out
 }
 
+// Stages are the names and arguments of the stages.
+func (p *Pipeline) Stages() []value.Field { return p.specs }
+
 // mapping is a stage that makes one document of one.
 type mapping struct {
 	f func(doc bson.Raw, vars Vars) (bson.Raw, error)
