@@ -19,6 +19,7 @@ import (
 	"github.com/eidermail/eider/embedded/docstore"
 	"github.com/eidermail/eider/mail/deliver"
 	"github.com/eidermail/eider/mail/queue"
+	"github.com/eidermail/eider/mail/spool"
 	"github.com/eidermail/eider/mail/submit"
 	"github.com/eidermail/eider/server"
 	"github.com/eidermail/eider/server/smtpd"
@@ -36,6 +37,12 @@ import (
 // setting of 100 (make bench).
 const collectAt = 300
 
+// What may be in the spool of HTTP and sending at a time, in bytes.
+const (
+	spoolMemory = 128 << 20
+	spoolDisk   = 4 << 30
+)
+
 // program is a running instance.
 type program struct {
 	config  config.Config
@@ -45,6 +52,8 @@ type program struct {
 
 	deliver *deliver.Deliverer
 	submit  *submit.Submitter
+	// spool holds what is built or comes over HTTP.
+	spool   *spool.Pool
 	live    *live.Live
 	metrics *web.Metrics
 
@@ -107,9 +116,10 @@ func (p *program) start(ctx context.Context, t terminal) (err error) {
 	}
 	b := p.backend
 	p.deliver = deliver.New(deliver.Options{Store: b.store, Signal: b.signals, Log: p.log})
+	p.spool = &spool.Pool{Folder: p.config.Data, Memory: spoolMemory, Disk: spoolDisk}
 	p.submit = submit.New(submit.Options{
 		Store: b.store, Deliver: p.deliver, Queue: queue.New(b.store, p.log), Limit: b.limit,
-		Log: p.log, Hostname: p.config.Hostname,
+		Log: p.log, Hostname: p.config.Hostname, Spool: p.spool,
 	})
 	p.mail, err = server.Start(ctx, server.Config{
 		LMTP: p.config.LMTP, SMTP: p.config.SMTP,
@@ -189,7 +199,7 @@ func (p *program) startAPI(ctx context.Context) (err error) {
 	e := web.NewEcho(p.base("api"))
 	e.GET("/metrics", echo.WrapHandler(p.metrics.Handler()))
 	api.Register(e, api.Options{
-		Log: p.log, Store: b.store, Accounts: b.accounts, Submit: p.submit, Hub: b.hub, Signal: b.signals,
+		Log: p.log, Store: b.store, Accounts: b.accounts, Submit: p.submit, Hub: b.hub, Signal: b.signals, Spool: p.spool,
 		RootToken: p.config.APIToken, Open: p.config.APIOpen, EmailDomain: p.config.Domains[0],
 		RequestID: web.RequestID, Stopping: p.stopping, Now: time.Now,
 	})

@@ -1,10 +1,12 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"hash"
 	"io"
 	"log/slog"
@@ -120,6 +122,16 @@ func watched(t *testing.T, h *heap, r io.Reader, sum hash.Hash) int64 {
 // A message of 50 MB comes in over LMTP, is parsed, stored and read again in a
 // small part of its size.
 func TestLargeMessageIsStreamed(t *testing.T) {
+	testLargeMessage(t, send)
+}
+
+// So does one that comes in chunks (RFC 3030).
+func TestLargeMessageInChunks(t *testing.T) {
+	testLargeMessage(t, sendChunks)
+}
+
+func testLargeMessage(t *testing.T, sendLarge func(*testing.T, *smtp.Client, net.Conn, io.Reader)) {
+	t.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(25))
 	h := newHeap()
 	env := storetest.New(t)
@@ -147,11 +159,11 @@ func TestLargeMessageIsStreamed(t *testing.T) {
 	site.SubmissionTimeout = 10 * time.Minute
 	defer func() { _ = site.Close() }()
 	// A small one first, so that what is set up once is there.
-	send(t, site, strings.NewReader("Subject: small\r\n\r\nx\r\n"))
+	send(t, site, socket, strings.NewReader("Subject: small\r\n\r\nx\r\n"))
 	h.rest()
 
 	sent := sha256.New()
-	send(t, site, io.TeeReader(largeMail(h), sent))
+	sendLarge(t, site, socket, io.TeeReader(largeMail(h), sent))
 	t.Logf("in: %.1f MiB above the rest", float64(h.above())/(1<<20))
 	if h.above() > streamRoom {
 		t.Errorf("taking the message in took %d bytes of memory", h.above())
@@ -187,7 +199,33 @@ func TestLargeMessageIsStreamed(t *testing.T) {
 	}
 }
 
-func send(t *testing.T, site *smtp.Client, r io.Reader) {
+// sendChunks sends with BDAT, which the client does not have: the envelope goes
+// through it, the rest over its socket.
+func sendChunks(t *testing.T, site *smtp.Client, socket net.Conn, r io.Reader) {
+	t.Helper()
+	if err := site.Mail("ann@elsewhere.example", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := site.Rcpt("bob@example.org", nil); err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewReader(socket)
+	for chunk, last := make([]byte, 1<<20), false; !last; {
+		n, err := io.ReadFull(r, chunk)
+		command := fmt.Sprintf("BDAT %d\r\n", n)
+		if last = err != nil; last {
+			command = fmt.Sprintf("BDAT %d LAST\r\n", n)
+		}
+		if _, err := socket.Write(append([]byte(command), chunk[:n]...)); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := answers.ReadString('\n'); err != nil || !strings.HasPrefix(line, "250 ") {
+			t.Fatalf("%q answers %q, %v", command, line, err)
+		}
+	}
+}
+
+func send(t *testing.T, site *smtp.Client, _ net.Conn, r io.Reader) {
 	t.Helper()
 	if err := site.Mail("ann@elsewhere.example", nil); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 )
@@ -47,7 +48,18 @@ type ComposeAttachment struct {
 	// has one goes beside the HTML (multipart/related).
 	ContentID string
 	Inline    bool
-	Data      []byte
+	// Data is the content. Where Open is set the content is read from there,
+	// perhaps more than once, and is never in memory.
+	Data []byte
+	Open func() (io.ReadCloser, error)
+}
+
+// reader opens the content.
+func (a *ComposeAttachment) reader() (io.ReadCloser, error) {
+	if a.Open != nil {
+		return a.Open()
+	}
+	return io.NopCloser(bytes.NewReader(a.Data)), nil
 }
 
 // Report is what a multipart/report (RFC 6522) says beside the text.
@@ -82,6 +94,31 @@ func Build(c Compose) ([]byte, error) {
 	return b.out.Bytes(), nil
 }
 
+// BuildTo is Build to a writer, which gets the message in portions: attachments
+// that have an Open are not held in memory. Errors are also those of w and of
+// Open; part of the message may be written then.
+func BuildTo(w io.Writer, c Compose) error {
+	b := builder{c: &c, to: w}
+	b.header()
+	b.body()
+	b.flush(0)
+	return b.err
+}
+
+// flush hands on what was built once it is more than so many bytes.
+func (b *builder) flush(most int) {
+	if b.to == nil || b.err != nil || b.out.Len() <= most {
+		return
+	}
+	if _, err := b.to.Write(b.out.Bytes()); err != nil {
+		b.err = err
+	}
+	b.out.Reset()
+}
+
+// buildPortion is how much is built before it is handed on.
+const buildPortion = 64 << 10
+
 // size is a guess at the size of the result.
 func (c *Compose) size() int {
 	n := 2048 + (len(c.Text)+len(c.HTML))*5/4
@@ -94,6 +131,8 @@ func (c *Compose) size() int {
 type builder struct {
 	c   *Compose
 	out bytes.Buffer
+	// to is where out goes from time to time, nil to keep it.
+	to io.Writer
 	// utf8: an address needs RFC 6532.
 	utf8       bool
 	boundaries int

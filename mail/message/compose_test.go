@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"errors"
+	"io"
 	"mime"
 	"net/mail"
 	"strings"
@@ -174,3 +175,42 @@ func TestBuildIsReadBack(t *testing.T) {
 		}
 	})
 }
+
+// What is written in portions, from files that are opened, is what is built
+// whole.
+func TestBuildTo(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		data := bytes.Repeat(rapid.SliceOfN(rapid.SampledFrom([]byte("a\r\n\xe9")), 1, 100).Draw(t, "data"), rapid.SampledFrom([]int{1, 285, 570, 3000}).Draw(t, "times"))
+		kind := rapid.SampledFrom([]string{"application/x", "message/rfc822", "text/plain"}).Draw(t, "type")
+		c := Compose{
+			From: Address{Address: "a@b"}, MessageID: "<x@y>", Date: time.Unix(0, 0), Text: "text",
+			Attachments: []ComposeAttachment{{Filename: "a", ContentType: kind, Data: data}},
+		}
+		whole, err := Build(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Attachments[0].Data = nil
+		c.Attachments[0].Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
+		var b bytes.Buffer
+		if err := BuildTo(&b, c); err != nil {
+			t.Fatal(err)
+		}
+		boundary := func(raw []byte) string { return Parse(raw).Root.Boundary }
+		if got := strings.ReplaceAll(b.String(), boundary(b.Bytes()), boundary(whole)); got != string(whole) {
+			t.Fatalf("in portions\n%.2000q\nwhole\n%.2000q", got, whole)
+		}
+	})
+	c := Compose{From: Address{Address: "a@b"}, Attachments: []ComposeAttachment{{Open: func() (io.ReadCloser, error) { return nil, errDisk }}}}
+	if err := BuildTo(io.Discard, c); !errors.Is(err, errDisk) {
+		t.Errorf("a file that does not open: %v", err)
+	}
+	if err := BuildTo(failingWriter{}, Compose{From: Address{Address: "a@b"}}); !errors.Is(err, errDisk) {
+		t.Errorf("a writer that fails: %v", err)
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, errDisk }

@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"encoding/base64"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -17,10 +18,10 @@ type entity struct {
 	disposition string
 	dispParams  []string
 	contentID   string
-	// text or data is the content of a leaf; parts those of a multipart.
+	// text or file is the content of a leaf; parts those of a multipart.
 	text     string
 	isText   bool
-	data     []byte
+	file     *ComposeAttachment
 	encoding string
 	parts    []entity
 }
@@ -79,7 +80,7 @@ func (b *builder) withRelated(e entity, related []entity) entity {
 }
 
 func (b *builder) attachment(a *ComposeAttachment) entity {
-	e := entity{contentType: lowerTrim(a.ContentType), data: a.Data, disposition: "attachment"}
+	e := entity{contentType: lowerTrim(a.ContentType), file: a, disposition: "attachment"}
 	if e.contentType == "" {
 		e.contentType = "application/octet-stream"
 	}
@@ -111,10 +112,13 @@ func (b *builder) attachment(a *ComposeAttachment) entity {
 	e.encoding = "base64"
 	if strings.HasPrefix(e.contentType, "message/") {
 		// RFC 2046 5.2.1: no encoding but 7bit, 8bit, binary.
-		e.encoding = identity(a.Data)
+		is8bit, longLine := b.look(a)
+		if e.encoding = "7bit"; is8bit {
+			e.encoding = "8bit"
+		}
 		isMail := e.contentType == "message/rfc822" || e.contentType == "message/global"
 		switch {
-		case isMail && hasLongLine(a.Data):
+		case isMail && longLine:
 			// RFC 6532 3.7: message/global may have any encoding.
 			e.contentType, e.encoding = "message/global", "base64"
 		case e.encoding != "7bit" && !isMail:
@@ -142,24 +146,51 @@ func isToken(s string) bool {
 	return s != "" && len(s) < 128
 }
 
-// identity is 7bit, or 8bit where bytes beyond ASCII need it.
-func identity(data []byte) string {
-	for _, c := range data {
-		if c >= 0x80 {
-			return "8bit"
+// look reports bytes beyond ASCII, and a line longer than SMTP takes (RFC 5321
+// 4.5.3.1.6).
+func (b *builder) look(a *ComposeAttachment) (is8bit, longLine bool) {
+	column := 0
+	b.read(a, func(part []byte) {
+		for _, c := range part {
+			is8bit = is8bit || c >= 0x80
+			switch c {
+			case '\r':
+			case '\n':
+				column = 0
+			default:
+				column++
+			}
+			longLine = longLine || column > maxLineLen
 		}
-	}
-	return "7bit"
+	})
+	return is8bit, longLine
 }
 
-// hasLongLine: a line longer than SMTP takes (RFC 5321 4.5.3.1.6).
-func hasLongLine(data []byte) bool {
-	for line := range bytes.Lines(data) {
-		if len(bytes.TrimRight(line, "\r\n")) > maxLineLen {
-			return true
+// read shows an attachment's content in portions, each a multiple of what a line
+// of base64 holds, but for the last.
+func (b *builder) read(a *ComposeAttachment, show func([]byte)) {
+	if b.err != nil {
+		return
+	}
+	r, err := a.reader()
+	if err != nil {
+		b.err = err
+		return
+	}
+	defer r.Close()
+	for part := make([]byte, 500*base64Line); ; {
+		n, err := io.ReadFull(r, part)
+		if n > 0 {
+			show(part[:n])
+		}
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			return
+		case err != nil:
+			b.err = err
+			return
 		}
 	}
-	return false
 }
 
 // entity writes the MIME fields of a part and its content.
@@ -188,6 +219,7 @@ func (b *builder) entity(e *entity) {
 		b.out.WriteString("--" + boundary + "\r\n")
 		b.entity(&e.parts[i])
 		b.out.WriteString("\r\n")
+		b.flush(buildPortion)
 	}
 	if boundary != "" {
 		b.out.WriteString("--" + boundary + "--\r\n")
@@ -210,10 +242,40 @@ func (b *builder) content(e *entity) {
 	switch {
 	case e.isText:
 		b.textContent(e)
+	case e.file == nil:
 	case e.encoding == "base64":
-		b.base64(e.data)
+		first := true
+		b.read(e.file, func(part []byte) {
+			if !first {
+				b.out.WriteString("\r\n")
+			}
+			first = false
+			b.base64(part)
+			b.flush(buildPortion)
+		})
 	default:
-		b.out.WriteString(toCRLF(string(e.data)))
+		var ends crlfWriter
+		b.read(e.file, func(part []byte) {
+			ends.write(&b.out, part)
+			b.flush(buildPortion)
+		})
+	}
+}
+
+// crlfWriter is toCRLF for text in portions.
+type crlfWriter struct{ cr bool }
+
+func (w *crlfWriter) write(out *bytes.Buffer, part []byte) {
+	for _, c := range part {
+		if c == '\n' && w.cr {
+			w.cr = false
+			continue // its CR has become a line break
+		}
+		if w.cr = c == '\r'; w.cr || c == '\n' {
+			out.Write(crlf)
+			continue
+		}
+		out.WriteByte(c)
 	}
 }
 
@@ -242,14 +304,16 @@ func toCRLF(s string) string {
 	return strings.ReplaceAll(s, "\n", "\r\n")
 }
 
+// base64Line is how many bytes a line of 76 characters holds.
+const base64Line = 57
+
 func (b *builder) base64(data []byte) {
-	const per = 57 // bytes in a line of 76
 	line := make([]byte, 0, 80)
 	for first := true; len(data) > 0; first = false {
 		if !first {
 			b.out.WriteString("\r\n")
 		}
-		n := min(per, len(data))
+		n := min(base64Line, len(data))
 		line = base64.StdEncoding.AppendEncode(line[:0], data[:n])
 		b.out.Write(line)
 		data = data[n:]

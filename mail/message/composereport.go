@@ -8,8 +8,9 @@ func (b *builder) report(text entity, r *Report) entity {
 	if r.Type != "delivery-status" && r.Type != "disposition-notification" {
 		b.fail("report type %q", r.Type)
 	}
-	status := entity{contentType: "message/" + r.Type, data: b.reportFields(r.Groups)}
-	if status.encoding = identity(status.data); status.encoding == "8bit" {
+	fields := b.reportFields(r.Groups)
+	status := entity{contentType: "message/" + r.Type, file: &ComposeAttachment{Data: fields}}
+	if status.encoding = identity(fields); status.encoding == "8bit" {
 		status.contentType = "message/global-" + r.Type
 	}
 	e := entity{contentType: "multipart/report", params: []string{"report-type=" + r.Type}, parts: []entity{text, status}}
@@ -26,17 +27,17 @@ func original(r *Report) entity {
 		header = header[:at]
 	}
 	global := identity(header) == "8bit"
-	e := entity{contentType: "message/rfc822", data: r.Original}
+	e, data := entity{contentType: "message/rfc822"}, r.Original
 	switch {
 	case r.HeaderOnly && global:
-		e.contentType, e.data = "message/global-headers", header
+		e.contentType, data = "message/global-headers", header
 	case r.HeaderOnly:
-		e.contentType, e.data = "text/rfc822-headers", header
+		e.contentType, data = "text/rfc822-headers", header
 	case global:
 		e.contentType = "message/global"
 	}
-	e.encoding = identity(e.data)
-	if hasLongLine(e.data) {
+	e.file, e.encoding = &ComposeAttachment{Data: data}, identity(data)
+	if hasLongLine(data) {
 		e.encoding = "base64"
 		if !r.HeaderOnly {
 			e.contentType = "message/global"
@@ -75,4 +76,24 @@ func (b *builder) reportFields(groups [][]HeaderField) []byte {
 		b.err = inner.err
 	}
 	return inner.out.Bytes()
+}
+
+// identity is 7bit, or 8bit where bytes beyond ASCII need it.
+func identity(data []byte) string {
+	for _, c := range data {
+		if c >= 0x80 {
+			return "8bit"
+		}
+	}
+	return "7bit"
+}
+
+// hasLongLine: a line longer than SMTP takes (RFC 5321 4.5.3.1.6).
+func hasLongLine(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		if len(bytes.TrimRight(line, "\r\n")) > maxLineLen {
+			return true
+		}
+	}
+	return false
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/message"
 	"github.com/eidermail/eider/mail/store"
 )
 
@@ -27,7 +28,7 @@ type Message struct {
 	From string
 	To   []string
 	// Raw is the whole message. Bcc fields must be gone from it.
-	Raw []byte
+	Raw *message.Source
 	// User is the account that sends, zero for none.
 	User mail.User
 	// Reason is submit, forward or autoreply.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/eidermail/eider/mail"
+	"github.com/eidermail/eider/mail/message"
 	"github.com/eidermail/eider/mail/queue"
 	"github.com/eidermail/eider/mail/store"
 	"github.com/eidermail/eider/mail/store/storetest"
@@ -23,7 +24,7 @@ func TestPut(t *testing.T) {
 	const raw = "From: bob@example.org\r\nTo: a@far.example\r\nSubject: x\r\nMessage-ID: <1@example.org>\r\nDate: Tue, 24 Nov 2026 12:00:00 +0000\r\n\r\nText.\r\n"
 	later := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
 	id, err := q.Put(t.Context(), queue.Message{
-		From: "bob@example.org", To: []string{"a@far.example", "b@other.example"}, Raw: []byte(raw),
+		From: "bob@example.org", To: []string{"a@far.example", "b@other.example"}, Raw: message.BytesSource([]byte(raw)),
 		User: u, Reason: "submit", Origin: "192.0.2.1", SendAt: later,
 	})
 	if err != nil {
@@ -46,7 +47,7 @@ func TestPut(t *testing.T) {
 	if err != nil || string(got) != raw {
 		t.Errorf("the queue holds %q, %v", got, err)
 	}
-	if _, err := q.Put(t.Context(), queue.Message{Raw: []byte(raw)}); !mail.IsCode(err, mail.CodeInvalid) {
+	if _, err := q.Put(t.Context(), queue.Message{Raw: message.BytesSource([]byte(raw))}); !mail.IsCode(err, mail.CodeInvalid) {
 		t.Errorf("nobody to send to: %v", err)
 	}
 }

@@ -232,7 +232,7 @@ func everyOperation(t *testing.T, s *store.Store) {
 	everySearch(t, s, u.ID, box)
 	must(s.KnownPeople(ctx, u.ID, "", 5))(t)
 
-	id := must(s.QueuePut(ctx, store.QueueMessage{From: "a@b", To: []string{"c@d"}, Raw: []byte("A: b\r\n\r\nx"), User: u.ID}))(t)
+	id := must(s.QueuePut(ctx, store.QueueMessage{From: "a@b", To: []string{"c@d"}, Raw: message.BytesSource([]byte("A: b\r\n\r\nx")), User: u.ID}))(t)
 	must(s.QueueEntries(ctx, store.QueueFilter{IDs: []string{id}}))(t)
 	must(s.QueueEntries(ctx, store.QueueFilter{User: u.ID}))(t)
 	must(s.QueueRaw(ctx, id))(t)

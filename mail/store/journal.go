@@ -115,9 +115,6 @@ func (s *Store) writeJournal(ctx context.Context, user mail.ID, entries []entry)
 	lock.Lock()
 	defer lock.Unlock()
 	now := s.now()
-	if len(entries) == 1 {
-		return s.oneJournal.insert(ctx, entries[0].doc(mail.NewID(), user, now))
-	}
 	docs := make([]any, len(entries))
 	for i := range entries {
 		// The id's time is the real one: the order of ids must not depend on a

@@ -222,7 +222,7 @@ func TestQueue(t *testing.T) {
 	ctx, s := context.Background(), storetest.Open(t)
 	u := newUser(t, s, "ann")
 	raw := "From: ann@example.com\r\nSubject: =?utf-8?q?x?=\r\n folded \xe4\r\nTo: b@far.example\r\n\r\nBody " + strings.Repeat("x", 600_000) + "\r\n"
-	id := must(s.QueuePut(ctx, store.QueueMessage{From: "ann@example.com", To: []string{"b@far.example", "c@FAR.example"}, Raw: []byte(raw), User: u.ID}))(t)
+	id := must(s.QueuePut(ctx, store.QueueMessage{From: "ann@example.com", To: []string{"b@far.example", "c@FAR.example"}, Raw: message.BytesSource([]byte(raw)), User: u.ID}))(t)
 	if len(id) != 18 {
 		t.Errorf("queue id %q", id)
 	}

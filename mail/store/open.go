@@ -171,9 +171,6 @@ func (s *Store) name(o Options, d databases) {
 	s.archived, s.threads = main.Collection("archived"), main.Collection("threads", soon)
 	s.journal, s.settings = main.Collection("journal", soon), main.Collection("settings")
 	s.terms = main.Collection("eider_terms", ordered)
-	for to, c := range map[*gathering]*mongo.Collection{&s.oneThread: s.threads, &s.oneTerms: s.terms, &s.oneJournal: s.journal} {
-		to.c, to.off = c, !s.embedded
-	}
 	s.addressRegister = main.Collection("addressregister", soon)
 	s.attachmentFiles = grid.Collection("attachments.files", ordered)
 	s.attachmentChunks = grid.Collection("attachments.chunks", ordered)

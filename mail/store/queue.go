@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ func (s *Store) QueuePut(ctx context.Context, m QueueMessage) (string, error) {
 	if len(m.To) == 0 || len(m.To) > maxRecipients {
 		return "", &mail.Error{Code: mail.CodeInvalid, Op: op, Field: "to"}
 	}
-	if int64(len(m.Raw)) > MaxMessageSize {
+	if m.Raw == nil || m.Raw.Size() > MaxMessageSize {
 		return "", &mail.Error{Code: mail.CodeTooBig, Op: op}
 	}
 	now := s.now()
@@ -98,49 +99,79 @@ func queueFile(id string) string { return "message " + id }
 
 func (s *Store) putQueueBody(ctx context.Context, file mail.ID, m *QueueMessage, now time.Time) error {
 	const op = "keep queued message"
-	header, body := splitMessage(m.Raw)
-	n := 0
-	for rest := body; len(rest) > 0; n++ {
-		part := rest[:min(len(rest), chunkSize)]
-		rest = rest[len(part):]
-		if _, err := s.queueChunks.InsertOne(ctx, bson.D{
-			{Key: "_id", Value: oid(mail.NewID())},
-			{Key: "files_id", Value: oid(file)},
-			{Key: "n", Value: n},
-			{Key: "data", Value: bson.Binary{Data: part}},
-		}); err != nil {
-			s.dropQueueBody(context.WithoutCancel(ctx), file)
-			return fail(op, err)
-		}
+	header, from, err := queueHeader(m.Raw)
+	if err != nil {
+		return fail(op, err)
 	}
-	_, err := s.queueFiles.InsertOne(ctx, bson.D{
-		{Key: "_id", Value: oid(file)},
-		{Key: "length", Value: number(int64(len(body)))},
-		{Key: "chunkSize", Value: chunkSize},
-		{Key: "uploadDate", Value: now},
-		{Key: "filename", Value: queueFile(m.ID)},
-		{Key: "contentType", Value: "message/rfc822"},
-		{Key: "metadata", Value: key("created", now, "data", queueEnvelope(m, header, body, now))},
-	})
+	body := m.Raw.Reader()
+	if _, err := io.CopyN(io.Discard, body, from); err != nil {
+		return fail(op, err)
+	}
+	sum := newBodyHasher()
+	length, err := s.putQueueChunks(ctx, file, io.TeeReader(body, sum))
+	if err == nil {
+		_, err = s.queueFiles.InsertOne(ctx, bson.D{
+			{Key: "_id", Value: oid(file)},
+			{Key: "length", Value: number(length)},
+			{Key: "chunkSize", Value: chunkSize},
+			{Key: "uploadDate", Value: now},
+			{Key: "filename", Value: queueFile(m.ID)},
+			{Key: "contentType", Value: "message/rfc822"},
+			{Key: "metadata", Value: key("created", now, "data", queueEnvelope(m, header, sum.sum(), length, now))},
+		})
+	}
 	if err != nil {
 		s.dropQueueBody(context.WithoutCancel(ctx), file)
 	}
 	return fail(op, err)
 }
 
-// splitMessage cuts a message after its header's blank line.
-func splitMessage(raw []byte) (header, body []byte) {
-	if bytes.HasPrefix(raw, []byte("\r\n")) {
-		return nil, raw[2:]
+// putQueueChunks writes a body, one chunk in memory at a time.
+func (s *Store) putQueueChunks(ctx context.Context, file mail.ID, body io.Reader) (length int64, err error) {
+	part := make([]byte, chunkSize)
+	for n := 0; ; n++ {
+		size, err := io.ReadFull(body, part)
+		last := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !last {
+			return length, err
+		}
+		if size > 0 {
+			if _, err := s.queueChunks.InsertOne(ctx, bson.D{
+				{Key: "_id", Value: oid(mail.NewID())},
+				{Key: "files_id", Value: oid(file)},
+				{Key: "n", Value: n},
+				{Key: "data", Value: bson.Binary{Data: part[:size]}},
+			}); err != nil {
+				return length, err
+			}
+		}
+		length += int64(size)
+		if last {
+			return length, nil
+		}
 	}
-	if i := bytes.Index(raw, []byte("\r\n\r\n")); i >= 0 {
-		return raw[:i+2], raw[i+4:]
+}
+
+// maxQueueHeader is in how much of a message its header must end.
+const maxQueueHeader = 2 << 20
+
+// queueHeader gives the header and where the body begins.
+func queueHeader(raw *message.Source) (header []byte, body int64, err error) {
+	start, err := raw.Start(maxQueueHeader)
+	if err != nil {
+		return nil, 0, err
 	}
-	return raw, nil
+	if bytes.HasPrefix(start, []byte("\r\n")) {
+		return nil, 2, nil
+	}
+	if i := bytes.Index(start, []byte("\r\n\r\n")); i >= 0 {
+		return start[:i+2], int64(i) + 4, nil
+	}
+	return start, int64(len(start)), nil
 }
 
 // queueEnvelope is what ZoneMTA keeps beside a body (schema 8.2).
-func queueEnvelope(m *QueueMessage, header, body []byte, now time.Time) bson.D {
+func queueEnvelope(m *QueueMessage, header []byte, bodyHash string, bodySize int64, now time.Time) bson.D {
 	parsed := message.Parse(append(append([]byte{}, header...), "\r\n"...))
 	d := bson.D{
 		{Key: "id", Value: m.ID},
@@ -167,8 +198,8 @@ func queueEnvelope(m *QueueMessage, header, body []byte, now time.Time) bson.D {
 		lines = append(lines, bson.D{{Key: "key", Value: text(strings.ToLower(strings.TrimSpace(name)))}, {Key: "line", Value: toBinaryString(line)}})
 	}
 	return append(d,
-		bson.E{Key: "dkim", Value: key("hashAlgo", "sha256", "bodyHash", relaxedBodyHash(body))},
-		bson.E{Key: "bodySize", Value: number(int64(len(body)))},
+		bson.E{Key: "dkim", Value: key("hashAlgo", "sha256", "bodyHash", bodyHash)},
+		bson.E{Key: "bodySize", Value: number(bodySize)},
 		bson.E{Key: "parsedEnvelope", Value: parsedEnvelope(parsed)},
 		bson.E{Key: "messageId", Value: text(parsed.MessageID)},
 		bson.E{Key: "date", Value: text(parsed.Root.Parsed.Get("date"))},

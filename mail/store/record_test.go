@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -291,4 +292,25 @@ func TestCleanPath(t *testing.T) {
 			t.Errorf("cleanPath(%q) = %q", path, got)
 		}
 	}
+}
+
+func relaxedBodyHash(body []byte) string {
+	h := newBodyHasher()
+	_, _ = h.Write(body) // a hash never fails
+	return h.sum()
+}
+
+// The hash does not depend on the portions in which the body comes.
+func TestBodyHashInPortions(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		body := []byte(strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"a", " ", "\t", "\r", "\n", "\r\n", "bc"})).Draw(t, "body"), ""))
+		h := newBodyHasher()
+		for _, c := range body {
+			_, _ = h.Write([]byte{c})
+		}
+		if got, want := h.sum(), relaxedBodyHash(body); got != want {
+			t.Fatalf("%q: %s byte by byte, %s whole", body, got, want)
+		}
+	})
 }

@@ -151,10 +151,7 @@ type Store struct {
 	attachmentFiles, attachmentChunks                *mongo.Collection
 	queue, queueFiles, queueChunks, sessions, tokens *mongo.Collection
 	// terms is the index of words (docs/search.md), which worker keeps in shape.
-	terms *mongo.Collection
-	// Of deliveries at the same time these go together.
-	oneThread, oneTerms, oneJournal gathering
-
+	terms      *mongo.Collection
 	worker     *termsWorker
 	freshBatch int
 	deferTerms bool

@@ -45,7 +45,7 @@ func (s *Store) startTerms(ctx context.Context, n *newMessage, m *message.Messag
 		record := termRecord{
 			ID: oid(n.root), User: oid(n.user), Kind: kindMessage, Date: n.idate, Data: encodeMessageTerms(m.Size, termsOf(&c)),
 		}
-		w.err = s.oneTerms.insert(ctx, record.doc())
+		w.err = insertEncoded(ctx, s.terms, record.doc())
 	})
 	return w
 }

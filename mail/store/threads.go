@@ -322,7 +322,7 @@ func (s *Store) moveThreadIn(ctx context.Context, user, mailbox, into mail.ID, r
 
 func (s *Store) newThread(ctx context.Context, user mail.ID, m *message.Message) (mail.ID, error) {
 	id := mail.NewIDAt(s.now())
-	err := s.oneThread.insert(ctx, bson.D{
+	err := insertEncoded(ctx, s.threads, bson.D{
 		{Key: "_id", Value: oid(id)},
 		{Key: "user", Value: oid(user)},
 		{Key: "subject", Value: text(m.ThreadSubject)},

@@ -234,7 +234,7 @@ type QueueMessage struct {
 	From string
 	To   []string
 	// Raw is the whole message.
-	Raw []byte
+	Raw *message.Source
 	// User is the account that sends, zero for none. UserAddress is its name.
 	User        mail.ID
 	UserAddress string

@@ -2,7 +2,9 @@ package submit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/eidermail/eider/mail/deliver"
 	"github.com/eidermail/eider/mail/message"
 	"github.com/eidermail/eider/mail/queue"
+	"github.com/eidermail/eider/mail/spool"
 	"github.com/eidermail/eider/mail/store"
 )
 
@@ -22,30 +25,28 @@ func (s *Submitter) dispatch(ctx context.Context, o Send, r route) (Sent, error)
 	}
 	// The delivered copies have no Bcc field (RFC 5322 3.6.3); the kept one has.
 	o.Compose.KeepBcc = true
-	kept, err := message.Build(o.Compose)
+	kept, err := s.Build(o.Compose)
 	if err != nil {
-		return Sent{}, &mail.Error{Code: mail.CodeInvalid, Op: "build message", Err: err}
+		return Sent{}, err
 	}
-	if len(kept) > store.MaxMessageSize-maxTrace {
-		return Sent{}, &mail.Error{Code: mail.CodeTooBig, Op: "build message"}
-	}
-	parsed := message.Parse(kept)
-	going := kept
+	defer kept.Close()
+	parsed, going := kept.Message, kept
 	if len(o.Compose.Bcc) > 0 {
 		o.Compose.MessageID, o.Compose.KeepBcc = parsed.MessageID, false
-		if going, err = message.Build(o.Compose); err != nil {
-			return Sent{}, &mail.Error{Code: mail.CodeInvalid, Op: "build message", Err: err}
+		if going, err = s.Build(o.Compose); err != nil {
+			return Sent{}, err
 		}
+		defer going.Close()
 	}
 	for _, who := range r.local {
-		if who.User.Quota > 0 && int64(len(going)) > who.User.Quota {
+		if who.User.Quota > 0 && going.Size > who.User.Quota {
 			return Sent{}, &mail.Error{Code: mail.CodeOverQuota, Op: "send", Field: "to", Err: BadRecipient{who.Address}}
 		}
 	}
 	sent := Sent{MessageID: parsed.MessageID}
 	var outbound []string
 	if len(r.remote) > 0 {
-		id, err := s.enqueue(ctx, o, r.remote, going)
+		id, err := s.enqueue(ctx, o, r.remote, going.Source())
 		if err != nil {
 			return Sent{}, err
 		}
@@ -54,7 +55,7 @@ func (s *Submitter) dispatch(ctx context.Context, o Send, r route) (Sent, error)
 	// From here on somebody may have the message: a browser that goes away
 	// must not leave it half sent.
 	ctx = context.WithoutCancel(ctx)
-	id, err := s.deliverLocal(ctx, o, r.local, going, &sent)
+	id, err := s.deliverLocal(ctx, o, r.local, going.Source(), &sent)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -68,10 +69,64 @@ func (s *Submitter) dispatch(ctx context.Context, o Send, r route) (Sent, error)
 	return sent, nil
 }
 
+// Built is a message that was built, in the spool. It must be closed.
+type Built struct {
+	*message.Message
+	held *spool.Message
+}
+
+// Source is the message's bytes.
+func (b *Built) Source() *message.Source { return b.held.Source() }
+
+// Close gives the message's room back.
+func (b *Built) Close() { _ = b.held.Close() } // the file has no name, nothing is lost
+
+// Build composes a message into the spool and parses it there. Errors:
+// CodeInvalid for what cannot be composed, CodeTooBig, CodeUnavailable when the
+// spool has no room, and those of the attachments.
+func (s *Submitter) Build(c message.Compose) (*Built, error) {
+	const op = "build message"
+	held := s.Spool.New()
+	err := message.BuildTo(&limited{held, store.MaxMessageSize - maxTrace}, c)
+	var parsed *message.Message
+	if err == nil {
+		parsed, err = message.ParseSource(held.Source())
+	}
+	if err == nil {
+		return &Built{parsed, held}, nil
+	}
+	_ = held.Close() // the first error says more
+	var known *mail.Error
+	switch {
+	case errors.As(err, &known):
+	case errors.Is(err, message.ErrCompose):
+		err = &mail.Error{Code: mail.CodeInvalid, Op: op, Err: err}
+	case errors.Is(err, spool.ErrFull):
+		err = &mail.Error{Code: mail.CodeUnavailable, Op: op, Err: err}
+	default:
+		err = &mail.Error{Code: mail.CodeInternal, Op: op, Err: err}
+	}
+	return nil, err
+}
+
+// limited takes so many bytes and no more.
+type limited struct {
+	io.Writer
+	left int
+}
+
+// Write implements io.Writer.
+func (l *limited) Write(b []byte) (int, error) {
+	if l.left -= len(b); l.left < 0 {
+		return 0, &mail.Error{Code: mail.CodeTooBig, Op: "build message"}
+	}
+	return l.Writer.Write(b)
+}
+
 // maxTrace is room for the fields that delivery puts on top.
 const maxTrace = 4 << 10
 
-func (s *Submitter) enqueue(ctx context.Context, o Send, to []string, raw []byte) (string, error) {
+func (s *Submitter) enqueue(ctx context.Context, o Send, to []string, raw *message.Source) (string, error) {
 	return s.Queue.Put(ctx, queue.Message{
 		From: o.EnvelopeFrom, To: to, Raw: raw, User: o.User, Reason: "submit", Origin: o.Origin, SendAt: o.SendAt,
 	})
@@ -79,13 +134,13 @@ func (s *Submitter) enqueue(ctx context.Context, o Send, to []string, raw []byte
 
 // deliverLocal goes through the same pipeline as mail from other hosts. Who
 // cannot be reached just now is queued, not lost; queueID is theirs then.
-func (s *Submitter) deliverLocal(ctx context.Context, o Send, to []deliver.Recipient, raw []byte, sent *Sent) (queueID string, err error) {
+func (s *Submitter) deliverLocal(ctx context.Context, o Send, to []deliver.Recipient, raw *message.Source, sent *Sent) (queueID string, err error) {
 	if len(to) == 0 {
 		return "", nil
 	}
 	id := store.NewQueueID(s.Now())
 	results := s.Deliver.Deliver(ctx, deliver.Delivery{
-		ID: id, ReversePath: o.EnvelopeFrom, Recipients: to, Message: message.BytesSource(raw).Below(s.received(id)),
+		ID: id, ReversePath: o.EnvelopeFrom, Recipients: to, Message: raw.Below(s.received(id)),
 		Source: "API", RemoteIP: o.Origin, TransType: "HTTP", Time: s.Now(),
 	})
 	var failed []string

@@ -85,10 +85,11 @@ func (s *Submitter) SaveDraft(ctx context.Context, u mail.User, d Draft, f Files
 	}
 	c := s.compose(u, d, files)
 	c.KeepBcc = true
-	raw, err := message.Build(c)
+	built, err := s.Build(c)
 	if err != nil {
-		return Ref{}, &mail.Error{Code: mail.CodeInvalid, Op: "build draft", Err: err}
+		return Ref{}, err
 	}
+	defer built.Close()
 	data, err := json.Marshal(draftData{
 		To: d.To, Cc: d.Cc, Bcc: d.Bcc, Action: d.Action, Mailbox: d.Reference.Mailbox, UID: d.Reference.UID,
 		InReplyTo: d.InReplyTo, References: d.References,
@@ -102,7 +103,7 @@ func (s *Submitter) SaveDraft(ctx context.Context, u mail.User, d Draft, f Files
 		return Ref{}, err
 	}
 	done, err := s.Store.Append(ctx, store.Append{
-		User: u.ID, Mailbox: drafts.ID, Message: message.Parse(raw), CheckQuota: true, SkipAddressRegister: true,
+		User: u.ID, Mailbox: drafts.ID, Message: built.Message, CheckQuota: true, SkipAddressRegister: true,
 		Flags: []mail.Flag{mail.FlagDraft, mail.FlagSeen},
 		Draft: &store.Draft{Key: "webmail", Data: string(data)},
 		Meta:  store.Meta{Source: "API", TransType: "UPLOAD", Time: s.Now()},
@@ -268,16 +269,21 @@ func (s *Submitter) wholeText(ctx context.Context, user mail.ID, r Ref) (string,
 		return "", err
 	}
 	defer func() { _ = raw.Close() }()
-	all, err := io.ReadAll(raw)
+	held := s.Spool.New()
+	defer held.Close()
+	if _, err := io.Copy(held, raw); err != nil {
+		return "", fmt.Errorf("read message: %w", err)
+	}
+	parsed, err := message.ParseSource(held.Source())
 	if err != nil {
 		return "", fmt.Errorf("read message: %w", err)
 	}
-	return plain(all), nil
+	return plain(parsed), nil
 }
 
 // plain is a message's text with the line ends of a form.
-func plain(raw []byte) string {
-	return strings.TrimRight(strings.ReplaceAll(message.Parse(raw).Text, "\r\n", "\n"), "\n")
+func plain(m *message.Message) string {
+	return strings.TrimRight(strings.ReplaceAll(m.Text, "\r\n", "\n"), "\n")
 }
 
 // compose is the message of a draft.

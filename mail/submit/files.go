@@ -1,9 +1,7 @@
 package submit
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"slices"
 
@@ -91,16 +89,15 @@ func (s *Submitter) kept(ctx context.Context, user mail.ID, d Draft, remove []st
 	return out, nil
 }
 
-// file reads one stored attachment.
+// file is one stored attachment, which is read when the message is built.
 func (s *Submitter) file(ctx context.Context, user mail.ID, r Ref, a mail.Attachment) (message.ComposeAttachment, error) {
-	content, err := s.Store.Attachment(ctx, user, r.Mailbox, r.UID, a.ID)
+	open := func() (io.ReadCloser, error) {
+		content, err := s.Store.Attachment(ctx, user, r.Mailbox, r.UID, a.ID)
+		return content.Decoded, err
+	}
+	content, err := open() // one that is gone is told before anything is built
 	if err != nil {
 		return message.ComposeAttachment{}, err
 	}
-	defer func() { _ = content.Decoded.Close() }()
-	var b bytes.Buffer
-	if _, err := io.Copy(&b, content.Decoded); err != nil {
-		return message.ComposeAttachment{}, fmt.Errorf("read attachment: %w", err)
-	}
-	return message.ComposeAttachment{Filename: a.Filename, ContentType: a.ContentType, Data: b.Bytes()}, nil
+	return message.ComposeAttachment{Filename: a.Filename, ContentType: a.ContentType, Open: open}, content.Close()
 }

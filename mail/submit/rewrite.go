@@ -2,7 +2,6 @@ package submit
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -55,7 +54,7 @@ func emlName(subject string) string {
 	return string(name) + ".eml"
 }
 
-// whole reads the original that is attached, unless it was taken off.
+// whole is the original that is attached, unless it was taken off.
 func (s *Submitter) whole(ctx context.Context, user mail.ID, r Ref, remove []string) ([]message.ComposeAttachment, error) {
 	if slices.Contains(remove, wholeMessage) {
 		return nil, nil
@@ -64,16 +63,11 @@ func (s *Submitter) whole(ctx context.Context, user mail.ID, r Ref, remove []str
 	if err != nil {
 		return nil, err
 	}
-	raw, _, err := s.Store.Raw(ctx, user, r.Mailbox, r.UID)
-	if err != nil {
-		return nil, err
+	open := func() (io.ReadCloser, error) {
+		raw, _, err := s.Store.Raw(ctx, user, r.Mailbox, r.UID)
+		return raw, err
 	}
-	defer func() { _ = raw.Close() }()
-	data, err := io.ReadAll(raw)
-	if err != nil {
-		return nil, fmt.Errorf("read message: %w", err)
-	}
-	return []message.ComposeAttachment{{Filename: emlName(row.Subject), ContentType: "message/rfc822", Data: data}}, nil
+	return []message.ComposeAttachment{{Filename: emlName(row.Subject), ContentType: "message/rfc822", Open: open}}, nil
 }
 
 // referenceAction is what an action makes of the message that it is about, in

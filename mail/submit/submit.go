@@ -18,6 +18,7 @@ import (
 	"github.com/eidermail/eider/mail/limit"
 	"github.com/eidermail/eider/mail/message"
 	"github.com/eidermail/eider/mail/queue"
+	"github.com/eidermail/eider/mail/spool"
 	"github.com/eidermail/eider/mail/store"
 )
 
@@ -32,6 +33,8 @@ type Options struct {
 	Queue   *queue.Queue
 	Limit   *limit.Limiter
 	Log     *slog.Logger
+	// Spool holds messages while they are built and sent, nil for one of its own.
+	Spool *spool.Pool
 	// Hostname is ours in Received and Message-ID.
 	Hostname string
 	// Now is the clock, nil for time.Now.
@@ -48,6 +51,9 @@ type Submitter struct {
 func New(o Options) *Submitter {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Spool == nil {
+		o.Spool = &spool.Pool{}
 	}
 	return &Submitter{Options: o}
 }

@@ -18,7 +18,7 @@ func storedText(t *rapid.T, d Draft) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return plain(raw)
+	return plain(message.Parse(raw))
 }
 
 // A draft's text does not change by being saved and loaded, whatever is typed

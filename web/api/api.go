@@ -20,6 +20,7 @@ import (
 	"github.com/eidermail/eider/mail/account"
 	"github.com/eidermail/eider/mail/notify"
 	"github.com/eidermail/eider/mail/signal"
+	"github.com/eidermail/eider/mail/spool"
 	"github.com/eidermail/eider/mail/store"
 	"github.com/eidermail/eider/mail/submit"
 )
@@ -35,6 +36,8 @@ type Options struct {
 	Submit   *submit.Submitter
 	Hub      *notify.Hub
 	Signal   signal.Signal
+	// Spool holds what comes in large, nil for one of its own.
+	Spool *spool.Pool
 	// RootToken is the configured root access token, "" for none.
 	RootToken string
 	// Open lets requests without any token act as root.
@@ -66,6 +69,9 @@ func Register(e *echo.Echo, o Options) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Spool == nil {
+		o.Spool = &spool.Pool{}
+	}
 	if o.batch == 0 {
 		o.batch = store.MaxPage
 	}
@@ -88,6 +94,7 @@ func Register(e *echo.Echo, o Options) {
 	add(http.MethodGet, user+"/search", s.search)
 	add(http.MethodPost, user+"/search", s.searchApply)
 	add(http.MethodGet, messages, s.messages)
+	add(http.MethodPost, messages, s.uploadMessage)
 	add(http.MethodPut, messages, s.updateMessages)
 	add(http.MethodDelete, messages, s.deleteMessages)
 	add(http.MethodGet, message, s.message)
@@ -115,6 +122,7 @@ func (s *server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 		c.Response().Header().Set("Cache-Control", "no-store")
 		c.Response().Header().Set("X-Content-Type-Options", "nosniff")
 		c.Request().Body = http.MaxBytesReader(c.Response(), c.Request().Body, maxBody)
+		defer closeSpooled(c)
 		return next(c)
 	}
 }

@@ -46,9 +46,15 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*Options)) *world {
 	t.Helper()
+	return newWorldOn(t, func(*store.Options) {}, change...)
+}
+
+// newWorldOn is newWorld with options of the store.
+func newWorldOn(t *testing.T, storeOptions func(*store.Options), change ...func(*Options)) *world {
+	t.Helper()
 	env := storetest.New(t)
 	w := &world{t: t, hub: notify.New(env.Signal, env.Log)}
-	w.store = env.Open(func(o *store.Options) { o.Notify = w.hub })
+	w.store = env.Open(func(o *store.Options) { o.Notify = w.hub; storeOptions(o) })
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = w.hub.Run(ctx) }()
@@ -130,12 +136,17 @@ func (w *world) do(method, path, kind, body string, headers ...string) answer {
 	}
 	res, err := w.client.Do(req)
 	must(w.t, err)
+	return readAnswer(w.t, res)
+}
+
+func readAnswer(t *testing.T, res *http.Response) answer {
+	t.Helper()
 	defer func() { _ = res.Body.Close() }()
 	raw, err := io.ReadAll(res.Body)
-	must(w.t, err)
-	a := answer{t: w.t, status: res.StatusCode, header: res.Header, raw: raw}
+	must(t, err)
+	a := answer{t: t, status: res.StatusCode, header: res.Header, raw: raw}
 	if strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
-		must(w.t, json.Unmarshal(raw, &a.body))
+		must(t, json.Unmarshal(raw, &a.body))
 	}
 	return a
 }

@@ -17,6 +17,45 @@ import (
 // readParams reads the request's parameters: the path first, then the query,
 // then the body. The error is a malformed body.
 func readParams(c echo.Context) (*params, error) {
+	return readBody(c, func(r *http.Request) (map[string]any, error) { return bodyParams(r, maxBody) })
+}
+
+// readLarge is readParams for a body that may hold messages and files: long
+// strings of it, and a body that is a message itself, wait in the spool.
+func (s *server) readLarge(c echo.Context) (*params, error) {
+	return readBody(c, func(r *http.Request) (map[string]any, error) {
+		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		body, err2 := unpacked(r, maxBody)
+		if err2 != nil {
+			return nil, err2
+		}
+		switch {
+		case isJSON(kind):
+			spill := newSpiller(body, func() spooled { return s.spoolFor(c) })
+			doc, err := readJSON(spill)
+			if err != nil {
+				return nil, err
+			}
+			for key := range doc {
+				doc[key] = spill.restore(doc[key])
+			}
+			return doc, nil
+		case err != nil, kind == "application/x-www-form-urlencoded", kind == "multipart/form-data":
+			return bodyParams(r, maxBody)
+		}
+		// Whatever else a client calls it: a body of any other type is a message.
+		held := s.spoolFor(c)
+		if _, err := io.Copy(held, body); err != nil {
+			return nil, invalidContent(err)
+		}
+		return map[string]any{"raw": held}, nil
+	})
+}
+
+func isJSON(kind string) bool { return kind == "application/json" || strings.HasSuffix(kind, "+json") }
+
+// readBody reads path and query, and the body by a reader of the caller's.
+func readBody(c echo.Context, read func(*http.Request) (map[string]any, error)) (*params, error) {
 	p := &params{values: map[string]any{}, used: map[string]bool{"accessToken": true}}
 	for _, name := range c.ParamNames() {
 		p.set(name, c.Param(name))
@@ -34,7 +73,7 @@ func readParams(c echo.Context) (*params, error) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.ContentLength == 0 {
 		return p, nil
 	}
-	body, err := bodyParams(r, maxBody)
+	body, err := read(r)
 	if err != nil {
 		return nil, err
 	}
@@ -51,21 +90,12 @@ var errEncoding = &apiError{
 // body may unpack to limit bytes.
 func bodyParams(r *http.Request, limit int64) (map[string]any, error) {
 	kind, attributes, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	var body io.Reader = r.Body
-	switch strings.ToLower(r.Header.Get("Content-Encoding")) {
-	case "", "identity":
-	case "gzip":
-		unpacked, err := gzip.NewReader(body)
-		if err != nil {
-			return nil, invalidContent(err)
-		}
-		// What is packed small must not unpack to more than may come plain.
-		body = http.MaxBytesReader(nil, unpacked, limit)
-	default:
-		return nil, errEncoding
+	body, err := unpacked(r, limit)
+	if err != nil {
+		return nil, err
 	}
 	switch {
-	case kind == "application/json" || strings.HasSuffix(kind, "+json"):
+	case isJSON(kind):
 		return readJSON(body)
 	case kind == "application/x-www-form-urlencoded":
 		return readForm(body)
@@ -75,10 +105,30 @@ func bodyParams(r *http.Request, limit int64) (map[string]any, error) {
 	return nil, nil
 }
 
+// unpacked is the body without its Content-Encoding, at most limit bytes of it
+// when it was packed.
+func unpacked(r *http.Request, limit int64) (io.Reader, error) {
+	switch strings.ToLower(r.Header.Get("Content-Encoding")) {
+	case "", "identity":
+		return r.Body, nil
+	case "gzip":
+		plain, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, invalidContent(err)
+		}
+		// What is packed small must not unpack to more than may come plain.
+		return http.MaxBytesReader(nil, io.NopCloser(plain), limit), nil
+	}
+	return nil, errEncoding
+}
+
 func invalidContent(err error) error {
 	var tooBig *http.MaxBytesError
 	if errors.As(err, &tooBig) {
 		return err
+	}
+	if full := orFull(err); full != err { //nolint:errorlint // the same one
+		return full
 	}
 	return &apiError{status: http.StatusBadRequest, code: "InvalidContent", text: "Invalid content: " + err.Error(), router: true}
 }

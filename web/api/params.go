@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"net/http"
@@ -117,7 +118,7 @@ func (p *params) text(key string, required bool, limit int) string {
 		}
 		return ""
 	}
-	s, ok := v.(string)
+	s, ok := p.short(v, limit)
 	switch {
 	case !ok:
 		p.blame(key, "must be a string")
@@ -127,6 +128,18 @@ func (p *params) text(key string, required bool, limit int) string {
 		p.blame(key, "length must be less than or equal to %d characters long", limit)
 	}
 	return s
+}
+
+// short reads a string, which may wait in the spool: what is too long for the
+// limit in characters is not read, and comes as more than that.
+func (p *params) short(v any, limit int) (string, bool) {
+	held, ok := v.(spooled)
+	if !ok {
+		s, ok := v.(string)
+		return s, ok
+	}
+	b, err := io.ReadAll(io.LimitReader(held.reader(), int64(limit+1)*utf8.UTFMax))
+	return strings.ToValidUTF8(string(b), "\uFFFD"), err == nil
 }
 
 // id reads 24 hexadecimal digits.

@@ -25,7 +25,7 @@ type submission struct {
 
 // submitMessage composes, sends and stores in one call.
 func (s *server) submitMessage(c echo.Context) error {
-	p, err := readParams(c)
+	p, err := s.readLarge(c)
 	if err != nil {
 		return err
 	}
@@ -156,30 +156,11 @@ func (s *server) reference(c echo.Context, o *submit.Send) error {
 
 // upload stores the message without sending it: a draft, or a copy.
 func (s *server) upload(c echo.Context, o submission) error {
-	compose := o.send.Compose
-	if compose.From.Address == "" {
-		compose.From = message.Address{Name: o.send.User.Name, Address: o.send.User.Address}
-	}
-	compose.KeepBcc, compose.Domain = true, s.EmailDomain
-	if compose.Date.IsZero() {
-		compose.Date = s.Now()
-	}
-	raw, err := message.Build(compose)
-	if err != nil {
-		return errCompose
-	}
-	a := store.Append{
-		User: o.send.User.ID, Mailbox: o.send.Mailbox, Use: mail.UseSent, Message: message.Parse(raw), CheckQuota: true,
-		Flags: []mail.Flag{mail.FlagSeen}, SkipAddressRegister: o.isDraft,
-		Meta: store.Meta{
-			Source: "API", From: o.send.EnvelopeFrom, To: recipientsOf(&o.send), Origin: o.send.Origin, TransType: "UPLOAD", Time: s.Now(), Custom: o.send.Custom,
-			Reference: o.send.Reference, Session: o.send.Session,
-		},
-	}
+	a := store.Append{Mailbox: o.send.Mailbox, Use: mail.UseSent, Flags: []mail.Flag{mail.FlagSeen}, SkipAddressRegister: o.isDraft}
 	if o.isDraft {
 		a.Use, a.Flags = mail.UseDrafts, append(a.Flags, mail.FlagDraft)
 	}
-	done, err := s.Store.Append(ctxOf(c), a)
+	done, err := s.appendComposed(c, o.send, a)
 	if err != nil {
 		return err
 	}
@@ -191,4 +172,36 @@ func (s *server) upload(c echo.Context, o submission) error {
 	return respond(c, http.StatusOK, map[string]any{"success": true, "message": map[string]any{
 		"id": done.UID, "mailbox": done.Mailbox.String(), "queueId": false,
 	}})
+}
+
+// appendComposed builds what an order has and stores it.
+func (s *server) appendComposed(c echo.Context, o submit.Send, a store.Append) (store.Appended, error) {
+	compose := o.Compose
+	if compose.From.Address == "" {
+		compose.From = message.Address{Name: o.User.Name, Address: o.User.Address}
+	}
+	compose.KeepBcc, compose.Domain = true, s.EmailDomain
+	if compose.Date.IsZero() {
+		compose.Date = s.Now()
+	}
+	built, err := s.Submit.Build(compose)
+	if mail.IsCode(err, mail.CodeInvalid) {
+		return store.Appended{}, errCompose
+	}
+	if err != nil {
+		return store.Appended{}, err
+	}
+	defer built.Close()
+	a.Message = built.Message
+	return s.appendUploaded(c, o, a)
+}
+
+// appendUploaded stores a message that a client gave.
+func (s *server) appendUploaded(c echo.Context, o submit.Send, a store.Append) (store.Appended, error) {
+	a.User, a.CheckQuota = o.User.ID, true
+	a.Meta = store.Meta{
+		Source: "API", From: o.EnvelopeFrom, To: recipientsOf(&o), Origin: o.Origin, TransType: "UPLOAD", Time: s.Now(), Custom: o.Custom,
+		Reference: o.Reference, Session: o.Session,
+	}
+	return s.Store.Append(ctxOf(c), a)
 }

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"bufio"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -27,20 +29,7 @@ func (s *server) submission(p *params) submission {
 	o.send = submit.Send{
 		Mailbox: p.id("mailbox", false), Origin: ip, Session: sess, SendAt: p.date("sendTime"), Custom: p.metaData("meta"),
 	}
-	c := &o.send.Compose
-	if a, ok := p.one("from"); ok {
-		c.From = a
-	}
-	if a, ok := p.one("replyTo"); ok {
-		c.ReplyTo = []message.Address{a}
-	}
-	c.To, c.Cc, c.Bcc = p.addresses("to", false), p.addresses("cc", true), p.addresses("bcc", true)
-	c.Subject = p.text("subject", false, maxSubject)
-	c.Text, c.HTML = p.text("text", false, maxText), p.text("html", false, maxText)
-	c.Headers, c.Attachments = p.headers("headers"), p.attachments("attachments")
-	if c.Text == "" && c.HTML != "" {
-		c.Text = message.HTMLToText(c.HTML)
-	}
+	p.compose(&o.send.Compose)
 	if e, ok := p.nested("envelope"); ok {
 		if from, ok := e.one("from"); ok {
 			o.send.EnvelopeFrom = from.Address
@@ -54,15 +43,40 @@ func (s *server) submission(p *params) submission {
 		o.send.Draft = submit.Ref{Mailbox: d.id("mailbox", true), UID: d.uid("id")}
 		p.take(d)
 	}
-	if r, ok := p.nested("reference"); ok {
-		o.send.Reference = &store.Reference{Mailbox: r.id("mailbox", true), UID: r.uid("id"), Action: r.text("action", true, 16)}
-		actions := []string{submit.ActionReply, submit.ActionReplyAll, submit.ActionForward}
-		if a := o.send.Reference.Action; a != "" && !slices.Contains(actions, a) {
-			r.blame("action", "must be one of [%s]", strings.Join(actions, ", "))
-		}
-		p.take(r)
-	}
+	o.send.Reference = p.reference()
 	return o
+}
+
+// compose reads what a message is made of.
+func (p *params) compose(c *message.Compose) {
+	if a, ok := p.one("from"); ok {
+		c.From = a
+	}
+	if a, ok := p.one("replyTo"); ok {
+		c.ReplyTo = []message.Address{a}
+	}
+	c.To, c.Cc, c.Bcc = p.addresses("to", false), p.addresses("cc", true), p.addresses("bcc", true)
+	c.Subject = p.text("subject", false, maxSubject)
+	c.Text, c.HTML = p.text("text", false, maxText), p.text("html", false, maxText)
+	c.Headers, c.Attachments = p.headers("headers"), p.attachments("attachments")
+	if c.Text == "" && c.HTML != "" {
+		c.Text = message.HTMLToText(c.HTML)
+	}
+}
+
+// reference reads which message this one answers, nil for none.
+func (p *params) reference() *store.Reference {
+	in, ok := p.nested("reference")
+	if !ok {
+		return nil
+	}
+	r := &store.Reference{Mailbox: in.id("mailbox", true), UID: in.uid("id"), Action: in.text("action", true, 16)}
+	actions := []string{submit.ActionReply, submit.ActionReplyAll, submit.ActionForward}
+	if r.Action != "" && !slices.Contains(actions, r.Action) {
+		in.blame("action", "must be one of [%s]", strings.Join(actions, ", "))
+	}
+	p.take(in)
+	return r
 }
 
 // nested reads an object by readers of its own; take brings back what was
@@ -178,17 +192,69 @@ func (p *params) attachments(key string) []message.ComposeAttachment {
 		default:
 			in.blame("contentDisposition", "must be one of [inline, attachment]")
 		}
-		a.Data = in.content()
+		in.content(&a)
 		out = append(out, a)
 		p.take(in)
 	}
 	return out
 }
 
-// content reads an attachment's bytes.
-func (p *params) content() []byte {
+// content reads an attachment's bytes, or says where they wait.
+func (p *params) content(a *message.ComposeAttachment) {
 	encoding := strings.ToLower(p.text("encoding", false, 32))
 	v, ok := p.get("content")
+	if held, ok := v.(spooled); ok {
+		p.largeContent(a, held, encoding)
+		return
+	}
+	a.Data = p.smallContent(v, ok, encoding)
+}
+
+// largeContent is content of a file in the spool.
+func (p *params) largeContent(a *message.ComposeAttachment, held spooled, encoding string) {
+	switch encoding {
+	case "", "base64":
+		if err := checkBase64(held.reader()); err != nil {
+			p.blame("content", "must be valid base64")
+		}
+		a.Open = func() (io.ReadCloser, error) { return io.NopCloser(message.Decode(held.reader(), "base64")), nil }
+	case "utf8", "utf-8":
+		a.Open = func() (io.ReadCloser, error) { return io.NopCloser(held.reader()), nil }
+	default:
+		p.blame("encoding", "must be one of [base64, utf8]")
+	}
+}
+
+// checkBase64 reads all of r and reports what no base64 has (RFC 4648 4), but
+// for white space.
+func checkBase64(r io.Reader) error {
+	in := bufio.NewReaderSize(r, 32<<10)
+	chars, padded := 0, false
+	for {
+		c, err := in.ReadByte()
+		switch {
+		case err == io.EOF && chars%4 == 1:
+			return base64.CorruptInputError(chars)
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case dropSpace(rune(c)) < 0:
+		case c == '=':
+			padded = true
+		case padded, !isBase64(c):
+			return base64.CorruptInputError(chars)
+		default:
+			chars++
+		}
+	}
+}
+
+func isBase64(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/'
+}
+
+func (p *params) smallContent(v any, ok bool, encoding string) []byte {
 	text, isText := v.(string)
 	switch {
 	case !ok:

@@ -278,9 +278,10 @@ func readFile(f *multipart.FileHeader) (message.ComposeAttachment, error) {
 		return message.ComposeAttachment{}, err
 	}
 	defer func() { _ = r.Close() }()
-	data, err := io.ReadAll(r)
+	start, err := io.ReadAll(io.LimitReader(r, 1<<10)) // its type shows there
 	return message.ComposeAttachment{
-		Filename: f.Filename, ContentType: mediaType(f.Header.Get("Content-Type"), f.Filename, data), Data: data,
+		Filename: f.Filename, ContentType: mediaType(f.Header.Get("Content-Type"), f.Filename, start),
+		Open: func() (io.ReadCloser, error) { return f.Open() },
 	}, err
 }
 
