@@ -28,6 +28,8 @@ type shapes struct {
 type shape struct {
 	database string
 	command  bson.D
+	// pipeline is the whole of an aggregate, of which command is the first stage.
+	pipeline bson.D
 }
 
 func (s *shapes) see(e *event.CommandStartedEvent) {
@@ -35,7 +37,53 @@ func (s *shapes) see(e *event.CommandStartedEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, find := range finds(e.CommandName, raw) {
-		s.seen[e.DatabaseName+" "+e.CommandName+" "+outline(find)] = shape{e.DatabaseName, find}
+		one := shape{database: e.DatabaseName, command: find}
+		name := e.DatabaseName + " " + e.CommandName + " " + outline(find)
+		if e.CommandName == "aggregate" {
+			one.pipeline = strip(raw)
+			name += stageNames(raw)
+		}
+		s.seen[name] = one
+	}
+}
+
+// stageNames are the operators of a pipeline.
+func stageNames(raw bson.Raw) string {
+	names := ""
+	stages, _ := raw.Lookup("pipeline").Array().Values()
+	for _, v := range stages {
+		names += " " + v.Document().Index(0).Key()
+	}
+	return names
+}
+
+// onSelected are the stages that touch only what the stages before them gave:
+// none of them reads a collection.
+var onSelected = []string{"$match", "$group", "$sort", "$skip", "$limit", "$project", "$count", "$unwind", "$set", "$addFields"}
+
+// explainPipeline has the database explain an aggregate where it can, and where
+// it cannot holds the stages behind the first $match against onSelected.
+func explainPipeline(ctx context.Context, t testing.TB, env *storetest.Env, name string, c shape) {
+	t.Helper()
+	raw, err := bson.Marshal(c.pipeline)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	stages := strings.Fields(stageNames(raw))
+	for i, stage := range stages {
+		if i == 0 && stage != "$match" || !slices.Contains(onSelected, stage) {
+			t.Errorf("reads more than its first $match gives: %s %v", name, stages)
+		}
+	}
+	plan, err := env.Explain(ctx, c.database, c.pipeline)
+	switch {
+	case err != nil && strings.Contains(err.Error(), "explain of aggregate is not supported"):
+		// The first stage is explained as a query.
+	case err != nil:
+		t.Errorf("explain %s: %v", name, err)
+	case strings.Contains(plan.String(), "COLLSCAN"):
+		t.Errorf("reads the whole collection: %s\n%v", name, c.pipeline)
 	}
 }
 
@@ -48,6 +96,7 @@ func finds(name string, raw bson.Raw) []bson.D {
 	case "findAndModify":
 		return []bson.D{findOf(raw, raw.Lookup("query"), raw.Lookup("sort"), raw.Lookup("hint"))}
 	case "aggregate":
+		// A pipeline that begins otherwise is refused by explainPipeline.
 		stages, _ := raw.Lookup("pipeline").Array().Values()
 		return []bson.D{findOf(raw, stages[0].Document().Lookup("$match"), bson.RawValue{}, raw.Lookup("hint"))}
 	case "update":

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,9 @@ func explainAll(ctx context.Context, t testing.TB, seen *shapes) {
 			t.Errorf("explain %s: %v", name, err)
 			continue
 		}
+		if c.pipeline != nil {
+			explainPipeline(ctx, t, env, name, c)
+		}
 		collection, fields := filterFields(c.command)
 		if strings.Contains(plan.String(), "COLLSCAN") && !whole[strings.TrimSpace(collection+" "+strings.Join(fields, " "))] {
 			t.Errorf("reads the whole collection: %s\n%v", name, c.command)
@@ -117,4 +121,42 @@ func filterFields(command bson.D) (collection string, fields []string) {
 		}
 	}
 	return collection, fields
+}
+
+// complaints collects what explainPipeline says.
+type complaints struct {
+	testing.TB
+	list []string
+}
+
+// Errorf implements testing.TB.
+func (c *complaints) Errorf(format string, args ...any) {
+	c.list = append(c.list, fmt.Sprintf(format, args...))
+}
+
+// Helper implements testing.TB.
+func (c *complaints) Helper() {}
+
+// A pipeline that reads beside its $match is found.
+func TestPipelinesAreHeldToTheirMatch(t *testing.T) {
+	env := storetest.New(t)
+	env.Open(nil)
+	match := bson.D{{Key: "$match", Value: bson.D{{Key: "mailbox", Value: bson.NewObjectID()}}}}
+	group := bson.D{{Key: "$group", Value: bson.D{{Key: "_id", Value: 1}, {Key: "n", Value: bson.D{{Key: "$sum", Value: 1}}}}}}
+	for _, c := range []struct {
+		pipeline bson.A
+		fine     bool
+	}{
+		{bson.A{match, group}, true},
+		{bson.A{group}, false},
+		{bson.A{match, bson.D{{Key: "$unionWith", Value: "users"}}}, false},
+		{bson.A{match, bson.D{{Key: "$out", Value: "x"}}}, false},
+	} {
+		got := &complaints{TB: t}
+		command := bson.D{{Key: "aggregate", Value: "messages"}, {Key: "pipeline", Value: c.pipeline}, {Key: "cursor", Value: bson.D{}}}
+		explainPipeline(context.Background(), got, env, "test", shape{database: env.Database(), pipeline: command})
+		if (len(got.list) == 0) != c.fine {
+			t.Errorf("%v: %v", c.pipeline, got.list)
+		}
+	}
 }
