@@ -193,6 +193,22 @@ func (r *redisSignal) Delete(ctx context.Context, keys ...string) error {
 	return r.do(ctx, "delete signal", func() error { return r.client.Del(ctx, keys...).Err() })
 }
 
+// SetMember implements Sets.
+func (r *redisSignal) SetMember(ctx context.Context, key, member string, in bool) (changed bool, err error) {
+	err = r.do(ctx, "change set", func() error {
+		var n int64
+		var err error
+		if in {
+			n, err = r.client.SAdd(ctx, key, member).Result()
+		} else {
+			n, err = r.client.SRem(ctx, key, member).Result()
+		}
+		changed = n > 0
+		return err
+	})
+	return changed, err
+}
+
 func (r *redisSignal) Publish(ctx context.Context, channel string, payload []byte) error {
 	return r.do(ctx, "publish signal", func() error { return r.client.Publish(ctx, channel, payload).Err() })
 }

@@ -118,6 +118,18 @@ func TestRedisKeys(t *testing.T) {
 		t.Errorf("%v %v", m, err)
 	}
 
+	// A set of theirs.
+	sets, ok := s.(Sets)
+	if !ok {
+		t.Fatal("no sets")
+	}
+	for _, c := range []struct{ in, changes bool }{{true, true}, {true, false}, {false, true}, {false, false}} {
+		changed, err := sets.SetMember(ctx, "feature:indexing", "u1", c.in)
+		if there := client.SIsMember(ctx, "feature:indexing", "u1").Val(); err != nil || changed != c.changes || there != c.in {
+			t.Errorf("%+v: changed %v, there %v, %v", c, changed, there, err)
+		}
+	}
+
 	// A lock of theirs is waited for.
 	must(t, client.HSet(ctx, "mail:mbwr:abc", "index", "77").Err())
 	must(t, client.PExpire(ctx, "mail:mbwr:abc", 80*time.Millisecond).Err())

@@ -61,6 +61,14 @@ type Signal interface {
 	Close() error
 }
 
+// Sets is what a Signal can do that shares its keys with WildDuck: it keeps
+// sets which only WildDuck reads.
+type Sets interface {
+	// SetMember puts a member into a set or takes it out, and reports whether
+	// that changed the set. Errors are those of Signal.
+	SetMember(ctx context.Context, key, member string, in bool) (changed bool, err error)
+}
+
 // Lock is a lock that is held.
 type Lock interface {
 	// Extend sets the time to live anew. CodeConflict: the lock had ended.

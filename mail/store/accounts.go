@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"regexp"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -26,8 +27,10 @@ func (s *Store) accountKind() *kind[Account] {
 // operations of its own.
 func (s *Store) EditUser(ctx context.Context, id mail.ID, change func(*Account) error) (Account, error) {
 	var out bool
+	var had map[string]bool
 	a, err := s.accountKind().edit(ctx, key("_id", oid(id)), func(a *Account) error {
 		relay := a.MTARelay
+		had = maps.Clone(a.FeatureFlags)
 		err := change(a)
 		if a.MTARelay != relay || a.relayID.IsZero() {
 			a.relayID = mail.NewID()
@@ -49,6 +52,7 @@ func (s *Store) EditUser(ctx context.Context, id mail.ID, change func(*Account) 
 		return a, err
 	}
 	s.forgetLimits(ctx, id)
+	s.noteFeatures(ctx, id, had, a.FeatureFlags)
 	if out {
 		s.logout(ctx, id, "Account disabled")
 	}

@@ -165,8 +165,7 @@ func (s *Store) dropTwin(ctx context.Context, id mail.ID) {
 
 // restoredDoc is the archived document as a message again.
 func (s *Store) restoredDoc(doc *copyRecord, box *mailboxRecord, got *allocation, flags []mail.Flag) bson.D {
-	retention := time.Duration(box.Retention) * time.Millisecond
-	out := without(doc.raw, "archived", "exp", "rdate", "eiderBy", "mailbox", "uid", "modseq", "junk", stateFieldName, "searchable",
+	out := without(doc.raw, "archived", "exp", "rdate", "retention", "retentionTime", "eiderBy", "mailbox", "uid", "modseq", "junk", stateFieldName, "searchable",
 		"flags", "unseen", "flagged", "undeleted", "draft", "userDeleted", "copied")
 	out = append(out, flagFields(flags)...)
 	out = append(out,
@@ -174,9 +173,8 @@ func (s *Store) restoredDoc(doc *copyRecord, box *mailboxRecord, got *allocation
 		bson.E{Key: "mailbox", Value: box.ID},
 		bson.E{Key: "uid", Value: number(int64(got.uid))},
 		bson.E{Key: "modseq", Value: number(int64(got.modseq))}, //nolint:gosec // below 2^53
-		bson.E{Key: "exp", Value: retention > 0},
-		bson.E{Key: "rdate", Value: s.now().Add(retention).UnixMilli()},
 	)
+	out = append(out, box.stayIn(s.now())...)
 	if box.use() == mail.UseJunk {
 		out = append(out, bson.E{Key: "junk", Value: true})
 	}

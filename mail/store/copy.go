@@ -263,14 +263,10 @@ func (s *Store) copied(ctx context.Context, sel Selection, docs []copyRecord) {
 // copyDoc is the source's document with what a copy has of its own. Top-level
 // values go over as they are, undecoded.
 func (s *Store) copyDoc(d *copyRecord, target *mailboxRecord, id mail.ID, uid mail.UID, modseq mail.ModSeq) bson.D {
-	retention := time.Duration(target.Retention) * time.Millisecond
-	out := without(d.raw, "_id", "mailbox", "uid", "modseq", "exp", "rdate", "junk", "copied", "meta", stateFieldName)
+	out := without(d.raw, "_id", "mailbox", "uid", "modseq", "junk", "copied", "meta", stateFieldName, "exp", "rdate", "retention", "retentionTime")
 	out = append(bson.D{{Key: "_id", Value: oid(id)}}, out...)
-	out = append(out,
-		bson.E{Key: "exp", Value: retention > 0},
-		bson.E{Key: "rdate", Value: s.now().Add(retention).UnixMilli()},
-		bson.E{Key: "meta", Value: copiedMeta(d.raw.Lookup("meta"), s.now())},
-	)
+	out = append(out, target.stayIn(s.now())...)
+	out = append(out, bson.E{Key: "meta", Value: copiedMeta(d.raw.Lookup("meta"), s.now())})
 	wasJunk, _ := d.raw.Lookup("junk").BooleanOK()
 	if use := target.use(); use == mail.UseJunk || (use == mail.UseTrash && wasJunk) {
 		out = append(out, bson.E{Key: "junk", Value: true})

@@ -56,8 +56,20 @@ func (s *Store) DeleteUser(ctx context.Context, id mail.ID, at time.Time) (Delet
 	rest, cancel := after(ctx)
 	defer cancel()
 	s.forgetLimits(rest, id)
+	s.noteFeatures(rest, id, featuresOf(raw), nil)
 	s.logout(rest, id, "Account deleted")
 	return s.finishDeletion(rest, id, at)
+}
+
+// featuresOf are the feature flags of a user's document, none of no document.
+func featuresOf(user bson.Raw) map[string]bool {
+	doc, _ := user.Lookup("featureFlags").DocumentOK()
+	elements, err := doc.Elements()
+	out := map[string]bool{}
+	for i := 0; err == nil && i < len(elements); i++ {
+		out[elements[i].Key()], _ = elements[i].Value().BooleanOK()
+	}
+	return out
 }
 
 func maxTime(a, b time.Time) time.Time {
@@ -234,6 +246,7 @@ func (s *Store) RestoreUser(ctx context.Context, id mail.ID) ([]string, error) {
 		}
 	}
 	user := append(without(raw, "deleteInfo", "address"), bson.E{Key: "address", Value: ""})
+	s.noteFeatures(ctx, id, nil, featuresOf(raw))
 	if _, err := s.users.InsertOne(ctx, user); err != nil && !s.sameUser(ctx, id, err) {
 		return nil, fail(op, err)
 	}
@@ -308,7 +321,7 @@ func (s *Store) deleteOwned(ctx context.Context, id mail.ID) error {
 		return err
 	}
 	owned := []*mongo.Collection{
-		s.mailboxes, s.asps, s.filters, s.autoreplies, s.jobs, s.sessions, s.tokens, s.webhooks, s.addresses,
+		s.mailboxes, s.asps, s.mcpTokens, s.filters, s.autoreplies, s.jobs, s.sessions, s.tokens, s.webhooks, s.addresses,
 	}
 	for _, c := range owned {
 		if _, err := c.DeleteMany(ctx, key("user", oid(id))); err != nil {

@@ -172,6 +172,11 @@ func (s *Store) schemaIndexes() []collectionIndexes {
 			{name: "asps_user", keys: key("user", 1)},
 			{name: "entry_autoexpire", keys: key("expires", 1), ttl: 0, expires: true},
 		}},
+		{s.mcpTokens, []index{
+			{name: "mcp_token_hash", keys: key("hash", 1), unique: true, idle: true},
+			{name: "mcp_tokens_user_created", keys: key("user", 1, "created", -1, "_id", -1)},
+			{name: "mcp_token_autoexpire", keys: key("expires", 1), ttl: 0, expires: true},
+		}},
 		{s.domains, []index{{name: "by_domain", keys: key("domain", 1), unique: true}}},
 		{s.authlog, []index{
 			{name: "user", keys: key("user", 1, "_id", -1)},

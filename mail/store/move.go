@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -159,20 +158,23 @@ func (m *mover) write(ctx context.Context, models []mongo.WriteModel) (matched i
 
 // update is the one change that moves a message.
 func (m *mover) update(st *step, modseq mail.ModSeq) bson.D {
-	retention := time.Duration(m.to.Retention) * time.Millisecond
 	set := append(stateOf(mail.ID(m.to.ID), modseq, st.flags),
 		bson.E{Key: "mailbox", Value: m.to.ID}, bson.E{Key: "uid", Value: number(int64(st.uid))},
-		bson.E{Key: "exp", Value: retention > 0}, bson.E{Key: "rdate", Value: m.s.now().Add(retention).UnixMilli()},
 	)
+	set = append(set, m.to.stayIn(m.s.now())...)
+	var unset []string
+	if m.to.Retention <= 0 {
+		unset = append(unset, "rdate")
+	}
 	switch m.to.use() {
 	case mail.UseJunk:
 		set = append(set, bson.E{Key: "junk", Value: true})
 	case mail.UseTrash:
 		// What was junk stays marked in Trash.
 	case mail.UseNone, mail.UseSent, mail.UseDrafts, mail.UseArchive:
-		return flagUpdateDoc(set, st.flags, "junk")
+		unset = append(unset, "junk")
 	}
-	return flagUpdateDoc(set, st.flags)
+	return flagUpdateDoc(set, st.flags, unset...)
 }
 
 // finish does what follows the durable updates.

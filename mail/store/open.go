@@ -175,6 +175,7 @@ func (s *Store) name(o Options, d databases) {
 	s.attachmentFiles = grid.Collection("attachments.files", ordered)
 	s.attachmentChunks = grid.Collection("attachments.chunks", ordered)
 	s.deletedUsers, s.asps, s.webhooks = users.Collection("deletedusers"), users.Collection("asps"), users.Collection("webhooks")
+	s.mcpTokens = users.Collection("mcptokens")
 	s.filters, s.autoreplies = main.Collection("filters"), main.Collection("autoreplies")
 	s.domainAccess, s.dkim, s.certs = main.Collection("domainaccess"), main.Collection("dkim"), main.Collection("certs")
 	s.audits, s.tasks, s.jobs = main.Collection("audits"), main.Collection("tasks"), main.Collection("eider_jobs")

@@ -58,11 +58,10 @@ func messageDoc(n *newMessage, a *Append) bson.D {
 		{Key: "_id", Value: oid(n.id)},
 		{Key: "root", Value: oid(n.root)},
 		{Key: "v", Value: "1.0"},
-		{Key: "exp", Value: n.retention > 0},
-		{Key: "rdate", Value: n.now.Add(n.retention).UnixMilli()},
 		{Key: "idate", Value: n.idate},
 		{Key: "hdate", Value: hdate},
 	}
+	d = append(d, retentionFields(n.retention.Milliseconds(), n.now.UnixMilli())...)
 	d = append(d, flagFields(n.flags)...)
 	d = append(d,
 		bson.E{Key: "size", Value: number(m.Size)},

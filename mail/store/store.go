@@ -131,7 +131,7 @@ type Store struct {
 	alone  bool
 
 	users, addresses, aliases, domains, authlog     *mongo.Collection
-	deletedUsers, asps, webhooks                    *mongo.Collection
+	deletedUsers, asps, webhooks, mcpTokens         *mongo.Collection
 	filters, autoreplies, domainAccess              *mongo.Collection
 	dkim, certs, audits, tasks, jobs                *mongo.Collection
 	mailboxes, messages, archived, threads, journal *mongo.Collection

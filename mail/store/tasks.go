@@ -21,8 +21,12 @@ const (
 	TaskRestore     TaskKind = "restore"
 	TaskUserDelete  TaskKind = "user-delete"
 	TaskClearFolder TaskKind = "clear-folder"
+	// TaskRetention follows a change of a mailbox's retention.
+	TaskRetention TaskKind = "mailbox-retention"
 	// taskAudit is made here and done by WildDuck.
 	taskAudit TaskKind = "audit"
+	// taskIndexing is for WildDuck's ElasticSearch.
+	taskIndexing TaskKind = "user-indexing"
 )
 
 const (
@@ -33,6 +37,9 @@ const (
 	// deletedRetention is how long the messages of a deleted account stay.
 	deletedRetention = 14 * 24 * time.Hour
 )
+
+// ourTasks are the kinds that Work does.
+var ourTasks = bson.A{string(TaskQuota), string(TaskRestore), string(TaskUserDelete), string(TaskClearFolder), string(TaskRetention)}
 
 // addTask writes a task down, to be done from notBefore on (zero for now), and
 // gives its id. Eider's Work or WildDuck's task runner does it, whoever is first.
@@ -88,7 +95,7 @@ func (s *Store) claimTask(ctx context.Context) (*taskRecord, bson.Binary, error)
 	lock := bson.Binary{Data: lockID[:]}
 	now := s.now()
 	raw, err := s.tasks.FindOneAndUpdate(ctx,
-		key("locked", false, "task", key("$in", bson.A{string(TaskQuota), string(TaskRestore), string(TaskUserDelete), string(TaskClearFolder)})),
+		key("locked", false, "task", key("$in", ourTasks)),
 		bson.D{
 			{Key: "$set", Value: key("locked", lock, "lockedUntil", now.Add(taskLease), "status", "active", "runStart", now)},
 			{Key: "$inc", Value: key("runCount", 1)},
@@ -168,7 +175,9 @@ func (s *Store) doTask(ctx context.Context, t *taskRecord) error {
 		return s.restoreBetween(ctx, user, rawTime(t.field("start")), rawTime(t.field("end")))
 	case TaskUserDelete:
 		return s.deleteOwned(ctx, user)
-	case taskAudit:
+	case TaskRetention:
+		return s.applyRetention(ctx, t)
+	case taskAudit, taskIndexing:
 		// Never claimed here.
 	case TaskClearFolder:
 		skip, _ := t.field("skipArchive").BooleanOK()

@@ -50,6 +50,7 @@ func (s *Store) CreateUser(ctx context.Context, n NewUser) (mail.User, error) {
 		s.undoUser(context.WithoutCancel(ctx), id)
 		return mail.User{}, err
 	}
+	s.noteFeatures(ctx, id, nil, n.FeatureFlags)
 	return user, nil
 }
 

@@ -38,6 +38,15 @@ func (p prefixed) SetNew(ctx context.Context, key, value string, ttl time.Durati
 	return p.Signal.SetNew(ctx, p.prefix+key, value, ttl)
 }
 
+// SetMember implements signal.Sets.
+func (p prefixed) SetMember(ctx context.Context, key, member string, in bool) (bool, error) {
+	sets, ok := p.Signal.(signal.Sets)
+	if !ok {
+		return false, nil
+	}
+	return sets.SetMember(ctx, p.prefix+key, member, in)
+}
+
 // Delete implements signal.Signal.
 func (p prefixed) Delete(ctx context.Context, keys ...string) error {
 	all := make([]string, len(keys))
