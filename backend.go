@@ -56,7 +56,7 @@ func openBackend(ctx context.Context, c config.Config, log *slog.Logger) (b *bac
 		URI: c.Mongo, Database: c.MongoDatabase, UsersDatabase: c.MongoUsers,
 		GridFSDatabase: c.MongoGridFS, SenderDatabase: c.MongoSender,
 		Signal: b.signals, Notify: b.hub, Log: log, DefaultQuota: c.Quota,
-		Secrets: store.Secrets{DKIM: c.DKIMSecret, Certs: c.CertsSecret, Settings: c.CertsSecret, Cipher: c.SecretCipher},
+		Secrets: store.Secrets{DKIM: c.DKIMSecret, Certs: c.CertsSecret, Settings: c.CertsSecret, TOTP: c.TOTPSecret, Cipher: c.SecretCipher},
 	}
 	if c.Mongo == "" {
 		if err := b.openEngine(ctx, c, log); err != nil {

@@ -33,9 +33,10 @@ type Config struct {
 	// MongoDatabase and the three below name the logical databases of WildDuck's
 	// layout. Each of the three may be a URI, for a server of its own.
 	MongoDatabase, MongoUsers, MongoGridFS, MongoSender string
-	// DKIMSecret and CertsSecret encrypt private keys at rest, in WildDuck's
-	// form; empty leaves them clear. SecretCipher is that of its old form.
-	DKIMSecret, CertsSecret, SecretCipher string
+	// DKIMSecret and CertsSecret encrypt private keys at rest, TOTPSecret the seeds
+	// of the second factor's codes, in WildDuck's form; empty leaves them clear.
+	// SecretCipher is that of its old form.
+	DKIMSecret, CertsSecret, TOTPSecret, SecretCipher string
 	// Redis is a redis://, rediss:// or unix:// URI; empty means signals in memory.
 	Redis string
 

@@ -34,6 +34,7 @@ func options(c *Config) []option {
 		text("mongo-sender", "NAME|URI", "database of the outbound queue, by name or on its own server", &c.MongoSender),
 		text("dkim-secret", "TEXT", "encrypts DKIM keys at rest; WildDuck's dkim.secret", &c.DKIMSecret),
 		text("certs-secret", "TEXT", "encrypts keys of certificates at rest; WildDuck's certs.secret", &c.CertsSecret),
+		text("totp-secret", "TEXT", "encrypts seeds of TOTP codes at rest; WildDuck's totp.secret", &c.TOTPSecret),
 		text("secret-cipher", "NAME", "cipher of keys in WildDuck's old form", &c.SecretCipher),
 		text("redis", "URI", "Redis to use instead of signals in memory", &c.Redis),
 		text("web", "HOST:PORT", "webmail; empty: off", &c.Web),

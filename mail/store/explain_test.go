@@ -49,12 +49,12 @@ func (s *shapes) see(e *event.CommandStartedEvent) {
 
 // stageNames are the operators of a pipeline.
 func stageNames(raw bson.Raw) string {
-	names := ""
+	var names strings.Builder
 	stages, _ := raw.Lookup("pipeline").Array().Values()
 	for _, v := range stages {
-		names += " " + v.Document().Index(0).Key()
+		names.WriteString(" " + v.Document().Index(0).Key())
 	}
-	return names
+	return names.String()
 }
 
 // onSelected are the stages that touch only what the stages before them gave:

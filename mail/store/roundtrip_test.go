@@ -51,9 +51,20 @@ func TestUnknownFieldsSurviveUpdates(t *testing.T) {
 	}
 	id := func(name string) bson.E { return bson.E{Key: "_id", Value: bson.ObjectID(ids[name])} }
 	for name, c := range map[string]roundTrip{
-		"address": {"addresses", bson.D{id("address"), {Key: "user", Value: user}, {Key: "name", Value: "Bee"}, {Key: "address", Value: "b.c@round.example"},
-			{Key: "addrview", Value: "bc@round.example"}, {Key: "created", Value: now}, {Key: "metaData", Value: ""}, {Key: "internalData", Value: `{"a":1}`}},
-			[]string{"address", "addrview", "name", "tags", "tagsview"}, func() error {
+		"address": {
+			"addresses",
+			bson.D{
+				id("address"),
+				{Key: "user", Value: user},
+				{Key: "name", Value: "Bee"},
+				{Key: "address", Value: "b.c@round.example"},
+				{Key: "addrview", Value: "bc@round.example"},
+				{Key: "created", Value: now},
+				{Key: "metaData", Value: ""},
+				{Key: "internalData", Value: `{"a":1}`},
+			},
+			[]string{"address", "addrview", "name", "tags", "tagsview"},
+			func() error {
 				_, err := s.RenameAddress(ctx, u.ID, ids["address"], mustAddress(t, "d.e@round.example"))
 				if err == nil {
 					err = s.MakeMain(ctx, u.ID, ids["address"])
@@ -65,45 +76,99 @@ func TestUnknownFieldsSurviveUpdates(t *testing.T) {
 					_, err = s.RenameDomain(ctx, "round.example", "round.test")
 				}
 				return err
-			}},
-		"forwarded": {"addresses", bson.D{id("forwarded"), {Key: "address", Value: "list@fwd.example"}, {Key: "addrview", Value: "list@fwd.example"},
-			{Key: "targets", Value: bson.A{bson.D{{Key: "id", Value: bson.NewObjectID()}, {Key: "type", Value: "mail"}, {Key: "value", Value: "x@example.net"}, {Key: "user", Value: user}}}},
-			{Key: "forwards", Value: float64(10)}, {Key: "created", Value: now}, {Key: "forwardedDisabled", Value: false}},
-			[]string{"forwards", "name"}, func() error {
+			},
+		},
+		"forwarded": {
+			"addresses",
+			bson.D{
+				id("forwarded"),
+				{Key: "address", Value: "list@fwd.example"},
+				{Key: "addrview", Value: "list@fwd.example"},
+				{Key: "targets", Value: bson.A{bson.D{{Key: "id", Value: bson.NewObjectID()}, {Key: "type", Value: "mail"}, {Key: "value", Value: "x@example.net"}, {Key: "user", Value: user}}}},
+				{Key: "forwards", Value: float64(10)},
+				{Key: "created", Value: now},
+				{Key: "forwardedDisabled", Value: false},
+			},
+			[]string{"forwards", "name"},
+			func() error {
 				_, err := s.EditAddress(ctx, mail.ID{}, ids["forwarded"], func(a *store.AddressRecord) error { a.Name, a.Forwards = "List", 20; return nil })
 				return err
-			}},
-		"domain alias": {"domainaliases", bson.D{id("alias"), {Key: "alias", Value: "alias.example"}, {Key: "domain", Value: "old.example"}, {Key: "created", Value: now}},
-			[]string{"domain"}, func() error { _, err := s.RenameDomain(ctx, "old.example", "new.example"); return err }},
-		"application password": {"asps", bson.D{id("asp"), {Key: "user", Value: user}, {Key: "description", Value: "phone"}, {Key: "scopes", Value: bson.A{"*"}},
-			{Key: "password", Value: "$pbkdf2-sha256$i=1$a$b"}, {Key: "selector", Value: "1f"}, {Key: "used", Value: false}, {Key: "authEvent", Value: false},
-			{Key: "authIp", Value: false}, {Key: "ttl", Value: int32(3600)}, {Key: "expires", Value: now.Add(time.Hour)}, {Key: "created", Value: now}},
-			[]string{"used", "authEvent", "authIp", "expires"}, func() error { return s.UseAppPassword(ctx, u.ID, ids["asp"], mail.NewID(), "192.0.2.1") }},
-		"webhook": {"webhooks", bson.D{id("webhook"), {Key: "type", Value: bson.A{"user.*"}}, {Key: "user", Value: nil}, {Key: "url", Value: "http://a.example"}, {Key: "created", Value: now}},
+			},
+		},
+		"domain alias": {
+			"domainaliases",
+			bson.D{id("alias"), {Key: "alias", Value: "alias.example"}, {Key: "domain", Value: "old.example"}, {Key: "created", Value: now}},
+			[]string{"domain"},
+			func() error { _, err := s.RenameDomain(ctx, "old.example", "new.example"); return err },
+		},
+		"application password": {
+			"asps",
+			bson.D{
+				id("asp"),
+				{Key: "user", Value: user},
+				{Key: "description", Value: "phone"},
+				{Key: "scopes", Value: bson.A{"*"}},
+				{Key: "password", Value: "$pbkdf2-sha256$i=1$a$b"},
+				{Key: "selector", Value: "1f"},
+				{Key: "used", Value: false},
+				{Key: "authEvent", Value: false},
+				{Key: "authIp", Value: false},
+				{Key: "ttl", Value: int32(3600)},
+				{Key: "expires", Value: now.Add(time.Hour)},
+				{Key: "created", Value: now},
+			},
+			[]string{"used", "authEvent", "authIp", "expires"},
+			func() error { return s.UseAppPassword(ctx, u.ID, ids["asp"], mail.NewID(), "192.0.2.1") },
+		},
+		"webhook": {
+			"webhooks",
+			bson.D{id("webhook"), {Key: "type", Value: bson.A{"user.*"}}, {Key: "user", Value: nil}, {Key: "url", Value: "http://a.example"}, {Key: "created", Value: now}},
 			nil, func() error {
 				list, err := s.WebhooksFor(ctx, "user.created", u.ID)
 				if len(list) != 1 {
 					t.Errorf("webhooks %+v", list)
 				}
 				return err
-			}},
-		"audit": {"audits", bson.D{id("audit"), {Key: "user", Value: user}, {Key: "start", Value: nil}, {Key: "end", Value: nil}, {Key: "expires", Value: now.Add(time.Hour)},
-			{Key: "deleted", Value: false}, {Key: "deletedTime", Value: nil}, {Key: "notes", Value: "n"}, {Key: "meta", Value: bson.D{{Key: "case", Value: "7"}}},
-			{Key: "import", Value: bson.D{{Key: "status", Value: "imported"}, {Key: "failed", Value: int32(0)}, {Key: "copied", Value: int32(3)}}},
-			{Key: "audited", Value: int32(3)}, {Key: "lastAuditedMessage", Value: now}},
+			},
+		},
+		"audit": {
+			"audits",
+			bson.D{
+				id("audit"),
+				{Key: "user", Value: user},
+				{Key: "start", Value: nil},
+				{Key: "end", Value: nil},
+				{Key: "expires", Value: now.Add(time.Hour)},
+				{Key: "deleted", Value: false},
+				{Key: "deletedTime", Value: nil},
+				{Key: "notes", Value: "n"},
+				{Key: "meta", Value: bson.D{{Key: "case", Value: "7"}}},
+				{Key: "import", Value: bson.D{{Key: "status", Value: "imported"}, {Key: "failed", Value: int32(0)}, {Key: "copied", Value: int32(3)}}},
+				{Key: "audited", Value: int32(3)},
+				{Key: "lastAuditedMessage", Value: now},
+			},
 			nil, func() error {
 				list, err := s.ActiveAudits(ctx, u.ID, now)
 				if len(list) != 1 || list[0].Copied != 3 {
 					t.Errorf("audits %+v", list)
 				}
 				return err
-			}},
-		"setting": {"settings", bson.D{id("setting"), {Key: "key", Value: "const:round"}, {Key: "value", Value: "1"}, {Key: "encrypted", Value: false}, {Key: "enumerable", Value: true}, {Key: "created", Value: now}},
-			[]string{"value", "encrypted"}, func() error {
+			},
+		},
+		"setting": {
+			"settings",
+			bson.D{id("setting"), {Key: "key", Value: "const:round"}, {Key: "value", Value: "1"}, {Key: "encrypted", Value: false}, {Key: "enumerable", Value: true}, {Key: "created", Value: now}},
+			[]string{"value", "encrypted"},
+			func() error {
 				return s.SetSetting(ctx, "const:round", "2", store.SettingOptions{Encrypt: true})
-			}},
-		"domain rule": {"domainaccess", bson.D{id("rule"), {Key: "tag", Value: "Gold"}, {Key: "tagview", Value: "gold"}, {Key: "domain", Value: "x.example"}, {Key: "action", Value: "allow"}},
-			[]string{"action"}, func() error { _, err := s.AddDomainRule(ctx, "gold", "x.example", store.DomainBlock); return err }},
+			},
+		},
+		"domain rule": {
+			"domainaccess",
+			bson.D{id("rule"), {Key: "tag", Value: "Gold"}, {Key: "tagview", Value: "gold"}, {Key: "domain", Value: "x.example"}, {Key: "action", Value: "allow"}},
+			[]string{"action"},
+			func() error { _, err := s.AddDomainRule(ctx, "gold", "x.example", store.DomainBlock); return err },
+		},
 	} {
 		collection := env.Collection(t, c.collection)
 		before := must(bson.Marshal(append(c.doc, strange()...)))(t)

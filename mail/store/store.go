@@ -89,20 +89,20 @@ type Options struct {
 // settings of the same names. An empty one leaves them clear.
 type Secrets struct {
 	// DKIM is for private keys of DKIM, Certs for those of certificates,
-	// Settings for settings that ask for it.
-	DKIM, Certs, Settings string
+	// Settings for settings that ask for it, TOTP for the seeds of codes.
+	DKIM, Certs, Settings, TOTP string
 	// Cipher is that of texts in WildDuck's old form, "" for aes192.
 	Cipher string
 }
 
 // boxes are the open secrets.
-type boxes struct{ dkim, certs, settings *seal.Box }
+type boxes struct{ dkim, certs, settings, totp *seal.Box }
 
 func (o *Secrets) open() (b boxes, err error) {
 	for _, x := range []struct {
 		secret string
 		box    **seal.Box
-	}{{o.DKIM, &b.dkim}, {o.Certs, &b.certs}, {o.Settings, &b.settings}} {
+	}{{o.DKIM, &b.dkim}, {o.Certs, &b.certs}, {o.Settings, &b.settings}, {o.TOTP, &b.totp}} {
 		if *x.box, err = seal.New(x.secret, o.Cipher); err != nil {
 			return b, &mail.Error{Code: mail.CodeInvalid, Op: "open store", Field: "cipher", Err: err}
 		}
