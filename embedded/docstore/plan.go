@@ -91,6 +91,7 @@ func choose(coll *collection, w *wish) (*plan, error) {
 // What makes an index good: a fixed field, a range, the order, a covered answer.
 const (
 	scoreUnique = 1000
+	scoreNamed  = 100 // one document for each of the values that are asked for
 	scorePoint  = 10
 	scorePoints = 8
 	scoreSort   = 7
@@ -174,8 +175,11 @@ func indexPlan(coll *collection, ix *indexDef, w *wish, conds []query.Condition)
 	if b.ranged {
 		p.score += scoreRange
 	}
-	if ix.unique && single && len(b.points) == len(ix.fields) && ix.partial == nil {
-		p.score += scoreUnique
+	if ix.unique && len(b.points) == len(ix.fields) && ix.partial == nil {
+		p.score += scoreNamed
+		if single {
+			p.score += scoreUnique
+		}
 	}
 	p.sorted = w.sort == nil
 	if w.sort != nil && !ix.hashed && p.order(w.sort, b) {

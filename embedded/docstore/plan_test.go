@@ -369,6 +369,7 @@ func TestPlans(t *testing.T) {
 	}{
 		{"id", "_id_", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "_id", Value: 5}}}}, 1, 1, ""},
 		{"id beside others", "_id_", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "_id", Value: 6}, {Key: "mailbox", Value: 0}, {Key: "uid", Value: 6}}}}, 1, 1, "by_uid"},
+		{"ids beside others", "_id_", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 0}, {Key: "_id", Value: bson.D{{Key: "$in", Value: bson.A{6, 7, 9}}}}}}}, 3, 3, "by_uid"},
 		{"page", "by_idate", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}}}, {Key: "sort", Value: bson.D{{Key: "idate", Value: -1}, {Key: "uid", Value: -1}}}, {Key: "limit", Value: 25}}, 25, 25, ""},
 		{"range", "by_uid", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}, {Key: "uid", Value: bson.D{{Key: "$gt", Value: 200}, {Key: "$lte", Value: 230}}}}}, {Key: "sort", Value: bson.D{{Key: "uid", Value: 1}}}}, 10, 10, ""},
 		{"several", "by_uid", bson.D{{Key: "find", Value: "m"}, {Key: "filter", Value: bson.D{{Key: "mailbox", Value: 1}, {Key: "uid", Value: bson.D{{Key: "$in", Value: bson.A{1, 4, 5, 7}}}}}}}, 3, 3, ""},

@@ -140,7 +140,7 @@ func (c *threadCheck) lost(ctx context.Context, threads []mail.ID) ([]mail.ID, e
 		return nil, nil
 	}
 	rows, err := all[stateRecord](ctx, "verify conversations", c.s.threads, key("user", c.user.ID, "_id", key("$in", oids(threads))),
-		options.Find().SetProjection(key("_id", 1)))
+		options.Find().SetProjection(key("_id", 1)).SetHint(indexID).SetBatchSize(rowBatch))
 	if err != nil {
 		return nil, err
 	}

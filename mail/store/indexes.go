@@ -42,6 +42,9 @@ func key(parts ...any) bson.D {
 // Keys of indexes that queries name. They are named by keys because the names
 // may differ in a database that others made.
 var (
+	// indexID is named where a filter has the account beside ids: by the account
+	// alone an index would be read from end to end.
+	indexID   = key("_id", 1)
 	indexPage = key("mailbox", 1, "idate", -1, "_id", -1)
 	// indexJournal holds an account's changes in their order.
 	indexJournal = key("user", 1, "_id", 1)

@@ -342,26 +342,43 @@ func (c *check) conversations(ctx context.Context) error {
 		return fail(op, err)
 	}
 	defer func() { _ = cur.Close(ctx) }()
-	user := mail.ID(c.user.ID)
+	var batch []threadKeys
 	for cur.Next(ctx) {
 		refs, _ := cur.Current.Lookup("ids").ArrayOK()
-		subject := rawString(cur.Current.Lookup("subject"))
-		own := rawID(cur.Current.Lookup("_id"))
-		list := rawStrings(bson.RawValue{Type: bson.TypeArray, Value: refs})
-		if len(list) == 0 {
-			continue
+		k := threadKeys{thread: rawID(cur.Current.Lookup("_id")), subject: rawString(cur.Current.Lookup("subject"))}
+		if k.refs = rawStrings(bson.RawValue{Type: bson.TypeArray, Value: refs}); len(k.refs) > 0 {
+			batch = append(batch, k)
 		}
-		all, err := c.s.knownThreads(ctx, user, subject, stringArray(list))
-		if err != nil {
-			return err
+		if len(batch) == refsBatch {
+			if err := c.splits(ctx, batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
 		}
-		if len(all) < 2 || all[0] != own {
+	}
+	if err := cur.Err(); err != nil {
+		return fail(op, err)
+	}
+	return c.splits(ctx, batch)
+}
+
+// splits tells of the conversations that share a reference and the subject with
+// a younger one.
+func (c *check) splits(ctx context.Context, batch []threadKeys) error {
+	others, err := (&threadCheck{check: c}).withRefs(ctx, batch)
+	if err != nil {
+		return err
+	}
+	user := mail.ID(c.user.ID)
+	for i := range batch {
+		all := oldestFirst(others[i])
+		if len(all) < 2 || all[0] != batch[i].thread {
 			continue // the oldest one tells
 		}
-		p := Problem{Kind: ProblemThreads, Want: own.String(), Have: all[1].String()}
+		p := Problem{Kind: ProblemThreads, Want: all[0].String(), Have: all[1].String()}
 		if err := c.add(ctx, p, func(ctx context.Context) error { return c.s.mergeThreads(ctx, user, all[0], all[1:]) }); err != nil {
 			return err
 		}
 	}
-	return fail(op, cur.Err())
+	return nil
 }

@@ -329,6 +329,11 @@ func storeOperationsAt(ctx context.Context, r report, sizes storeSizes, size int
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close(ctx)) }()
+	// The index of words looks through what it has not seen; that is not to happen
+	// while something else is measured.
+	if _, err := b.s.IndexTerms(ctx, b.user); err != nil {
+		return err
+	}
 	r.line(fmt.Sprintf("with %d messages in the mailbox", size), "", "")
 	for _, o := range b.operations() {
 		before := processorTime()
