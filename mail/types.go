@@ -28,6 +28,8 @@ type User struct {
 	DisabledScopes []string
 	FromWhitelist  []string
 	Tags           []string
+	// Autoreply: mail to the account is answered (store.Autoreply says how).
+	Autoreply bool
 	// Admin marks an account that may administer the installation (own field).
 	Admin       bool
 	AuthVersion int

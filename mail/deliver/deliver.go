@@ -23,6 +23,7 @@ import (
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/address"
 	"github.com/eidermail/eider/mail/message"
+	"github.com/eidermail/eider/mail/queue"
 	"github.com/eidermail/eider/mail/signal"
 	"github.com/eidermail/eider/mail/store"
 )
@@ -48,6 +49,8 @@ type Options struct {
 	Store  *store.Store
 	Signal signal.Signal
 	Log    *slog.Logger
+	// Queue takes answers to people elsewhere, nil for one over Store.
+	Queue *queue.Queue
 	// Now is the clock, nil for time.Now.
 	Now func() time.Time
 }
@@ -61,6 +64,9 @@ type Deliverer struct {
 func New(o Options) *Deliverer {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Queue == nil {
+		o.Queue = queue.New(o.Store, o.Log)
 	}
 	return &Deliverer{o}
 }
@@ -232,7 +238,10 @@ func (d *Deliverer) deliver(ctx context.Context, m Delivery, r Recipient, loop b
 	case r.User.Quota > 0 && m.Message.Size() > r.User.Quota:
 		result.Err = &mail.Error{Code: mail.CodeTooBig, Op: op, Reason: "quota"}
 	default:
-		result.Appended, result.Err = d.file(ctx, m, r, shared)
+		var own *message.Message
+		if own, result.Appended, result.Err = d.file(ctx, m, r, shared); result.Err == nil && r.User.Autoreply {
+			d.answer(ctx, m, &result, own)
+		}
 	}
 	return result
 }
@@ -340,11 +349,11 @@ func (d *Deliverer) forget(ctx context.Context, key string) {
 
 // file stores one recipient's copy: Delivered-To and Return-Path on top, as
 // WildDuck writes them (RFC 5321 4.4: the final delivery adds Return-Path).
-func (d *Deliverer) file(ctx context.Context, m Delivery, r Recipient, shared parsed) (store.Appended, error) {
+func (d *Deliverer) file(ctx context.Context, m Delivery, r Recipient, shared parsed) (*message.Message, store.Appended, error) {
 	head := fmt.Sprintf("Delivered-To: %s\r\nReturn-Path: <%s>\r\n", r.Address, m.ReversePath)
 	parsed, err := below(m.Message, []byte(head), shared)
 	if err != nil {
-		return store.Appended{}, &mail.Error{Code: mail.CodeUnavailable, Op: "read message", Err: err}
+		return nil, store.Appended{}, &mail.Error{Code: mail.CodeUnavailable, Op: "read message", Err: err}
 	}
 	a := store.Append{
 		User: r.User.ID, Message: parsed, InternalDate: m.Time,
@@ -357,7 +366,8 @@ func (d *Deliverer) file(ctx context.Context, m Delivery, r Recipient, shared pa
 	if m.TLSCipher != "" {
 		a.Verification = &store.Verification{TLSVersion: m.TLSVersion, TLSCipher: m.TLSCipher}
 	}
-	return d.Store.Append(ctx, a)
+	done, err := d.Store.Append(ctx, a)
+	return parsed, done, err
 }
 
 // below is the message with head on top, from the one that is shared where that

@@ -31,8 +31,11 @@ type Message struct {
 	Raw *message.Source
 	// User is the account that sends, zero for none.
 	User mail.User
-	// Reason is submit, forward or autoreply.
-	Reason string
+	// Interface is maildrop, forwarder or autoreplies ("" for maildrop), Reason
+	// submit, forward or autoreply.
+	Interface, Reason string
+	// ParentID is the queue id of the message that this one came from, or "".
+	ParentID string
 	// Origin is the client's IP address.
 	Origin string
 	// SendAt is the earliest attempt, zero means now.
@@ -44,7 +47,7 @@ type Message struct {
 func (q *Queue) Put(ctx context.Context, m Message) (id string, err error) {
 	id, err = q.store.QueuePut(ctx, store.QueueMessage{
 		From: m.From, To: m.To, Raw: m.Raw, User: m.User.ID, UserAddress: m.User.Address,
-		Reason: m.Reason, Origin: m.Origin, TransType: "API", SendAt: m.SendAt,
+		Interface: m.Interface, Reason: m.Reason, ParentID: m.ParentID, Origin: m.Origin, TransType: "API", SendAt: m.SendAt,
 	})
 	if err != nil {
 		return "", err

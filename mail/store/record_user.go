@@ -181,7 +181,7 @@ func (u *userRecord) user(defaultQuota int64) mail.User {
 		// The field is never clamped in the database (schema 11); readers do it.
 		Quota: quota, StorageUsed: max(u.StorageUsed, 0), MaxRecipients: int(u.Recipients),
 		Disabled: u.Disabled, Suspended: u.Suspended, Activated: u.Activated,
-		DisabledScopes: u.DisabledScopes, FromWhitelist: u.FromWhitelist, Tags: u.Tags,
+		DisabledScopes: u.DisabledScopes, FromWhitelist: u.FromWhitelist, Tags: u.Tags, Autoreply: u.Autoreply,
 		Admin: u.Eider != nil && u.Eider.Admin, AuthVersion: int(u.AuthVersion), Created: u.Created.UTC(),
 	}
 	if u.Eider != nil {
@@ -196,7 +196,7 @@ func (u *userRecord) user(defaultQuota int64) mail.User {
 func (u *userRecord) account(defaultQuota int64) Account {
 	a := Account{
 		User: u.user(defaultQuota), Retention: time.Duration(u.Retention) * time.Millisecond, Enabled2FA: u.factors(),
-		Autoreply: u.Autoreply, EncryptMessages: u.EncryptMsgs, EncryptForwarded: u.EncryptFwd, PublicKey: u.PubKey,
+		EncryptMessages: u.EncryptMsgs, EncryptForwarded: u.EncryptFwd, PublicKey: u.PubKey,
 		MetaData: u.MetaData, InternalData: u.InternalData, HasPassword: u.Password != "" || u.TempPassword.Type == bson.TypeEmbeddedDocument,
 		SpamLevel: 50, Targets: targets(u.Targets), UploadSentMessages: u.UploadSent, OwnQuota: u.Quota,
 		Forwards: int(u.Forwards), Filters: int(u.Filters), ReceivedMax: int(u.ReceivedMax),

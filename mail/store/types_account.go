@@ -60,7 +60,6 @@ type Account struct {
 	mail.User
 	Retention                                       time.Duration
 	Enabled2FA                                      []string
-	Autoreply                                       bool
 	EncryptMessages, EncryptForwarded               bool
 	PublicKey, MetaData, InternalData               string
 	HasPassword                                     bool

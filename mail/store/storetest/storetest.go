@@ -142,6 +142,11 @@ func WatchEach(see func()) *event.CommandMonitor {
 	return Watch(func(*event.CommandStartedEvent) { see() })
 }
 
+// WatchText shows the commands as extended JSON.
+func WatchText(see func(command string)) *event.CommandMonitor {
+	return Watch(func(e *event.CommandStartedEvent) { see(e.Command.String()) })
+}
+
 // writer sends log lines to the test.
 type writer struct{ t testing.TB }
 
