@@ -145,7 +145,9 @@ func found(terms []string, l Lookup) bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(l.Pairs, func(token string) bool { return !slices.Contains(terms, MakeTerm(token, placePair)) })
+	return !slices.ContainsFunc(l.Pairs, func(p Pair) bool {
+		return !slices.Contains(terms, MakeTerm(p[0], placePair)) && !slices.Contains(terms, MakeTerm(p[1], placePair))
+	})
 }
 
 // TestIndexAgreesWithTexts: what matches is found by its lookup, and an exact

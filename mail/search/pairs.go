@@ -12,9 +12,14 @@ import (
 // that is missing proves that a message lacks the pair, one that is there proves
 // nothing. They are the same for all fields of a message.
 
-// pairBits is the length of a pair's number. Longer ones exclude more and cost
-// more of the index.
-const pairBits = 14
+// A pair's number has pairBits. A message of at most fewPairs gives it without the
+// last ones, as fewBits: among few pairs that excludes as much, and costs less of
+// the index.
+const (
+	pairBits = 16
+	fewBits  = 13
+	fewPairs = 256
+)
 
 // PairPlaces is where an index keeps pairs; placePair is its only place.
 const (
@@ -68,16 +73,27 @@ func pairOf(a, b uint64) uint16 {
 	return uint16((high ^ low ^ bits.RotateLeft64(a, 29)) * 0x165667b19e3779f9 >> (64 - pairBits))
 }
 
-// pairToken writes a pair's number so that tokens sort as numbers do.
-func pairToken(dst []byte, pair uint16) []byte {
+// pairToken writes a pair's number so that tokens sort as numbers do: those of
+// messages with few pairs before the others.
+func pairToken(dst []byte, pair uint16, few bool) []byte {
 	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~"
-	return append(dst, pairMark, digits[pair>>12], digits[pair>>6&63], digits[pair&63])
+	n := int(pair) + 1<<fewBits
+	if few {
+		n = int(pair >> (pairBits - fewBits))
+	}
+	return append(dst, pairMark, digits[n>>12], digits[n>>6&63], digits[n&63])
 }
+
+// Pair is a pair as a lookup asks for it: a message has one of the tokens, the
+// first one where its pairs are few.
+type Pair [2]string
 
 // pairs adds what a phrase needs: the pairs of its runs that are certain. A word at
 // an open end may be longer in the text.
 func (l *Lookup) pairs(b []byte, last int, opens, closes bool) {
-	p := pairing{found: func(pair uint16) { l.Pairs = append(l.Pairs, string(pairToken(nil, pair))) }}
+	p := pairing{found: func(pair uint16) {
+		l.Pairs = append(l.Pairs, Pair{string(pairToken(nil, pair, true)), string(pairToken(nil, pair, false))})
+	}}
 	for i := 0; i < len(b); {
 		c, size := classAt(b, i)
 		if c == separator {
@@ -113,16 +129,19 @@ func (s *pairSet) add(pair uint16) {
 func (s *pairSet) terms(others []string) []string {
 	const size = len("\x02123\x01P")
 	slices.Sort(s.list)
+	few := len(s.list) <= fewPairs
 	buf := make([]byte, 0, size*len(s.list))
-	for _, pair := range s.list {
-		buf = append(pairToken(buf, pair), placeMark, placePair)
+	for i, pair := range s.list {
 		s.has[pair/64] = 0
-	}
-	all, out := string(buf), append(make([]string, 0, 1+len(s.list)+len(others)), MakeTerm(PairsToken, placePair))
-	for i := range s.list {
-		out = append(out, all[i*size:(i+1)*size])
+		if !few || i == 0 || pair>>(pairBits-fewBits) != s.list[i-1]>>(pairBits-fewBits) {
+			buf = append(pairToken(buf, pair, few), placeMark, placePair)
+		}
 	}
 	s.list = s.list[:0]
+	all, out := string(buf), append(make([]string, 0, 1+len(buf)/size+len(others)), MakeTerm(PairsToken, placePair))
+	for i := 0; i < len(all); i += size {
+		out = append(out, all[i:i+size])
+	}
 	sorted := len(others) == 0 || out[len(out)-1] < others[0]
 	if out = append(out, others...); !sorted {
 		slices.Sort(out)

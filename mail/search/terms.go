@@ -147,9 +147,8 @@ type Lookup struct {
 	All []Term
 	// Exact: if they are, it holds.
 	Exact bool
-	// Pairs are tokens of PairPlaces that must be there as well, in an index that
-	// has them.
-	Pairs []string
+	// Pairs must be in PairPlaces as well, in an index that has them.
+	Pairs []Pair
 	// Proof, if not empty, is a token that by itself makes the condition hold.
 	Proof string
 	// OrCut: messages with cut words have to be looked at as well.

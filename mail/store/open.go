@@ -50,6 +50,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.freshBatch = o.FreshTerms; s.freshBatch <= 0 {
 		s.freshBatch = freshBatch
 	}
+	if s.budget = o.SearchBudget; s.budget <= 0 {
+		s.budget = searchBudget
+	}
 	s.deferTerms, s.alone = o.DeferTerms, o.Alone
 	err = s.connect(o)
 	if err == nil {

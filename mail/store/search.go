@@ -228,7 +228,7 @@ func (q *searching) mailboxIDs() bson.A {
 	return out
 }
 
-// searchBudget is what one call may cost: about one for each message of the index
+// searchBudget is what one call may cost (Options.SearchBudget): about one for each message of the index
 // that is looked up, with the weights below for reading rows, texts and whole
 // messages; bytesPerCost bytes of texts cost one more.
 const (
@@ -265,7 +265,7 @@ func (q *searching) page(ctx context.Context) (out Found, err error) {
 	if from == nil {
 		from = q.o.After
 	}
-	q.budget = searchBudget
+	q.budget = q.s.budget
 	src, err := q.source(ctx, from, older)
 	if err != nil {
 		return out, err

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -21,8 +22,11 @@ const (
 	// skipWeight messages that the index excludes by itself cost as much as one
 	// that is looked up.
 	skipWeight = 32
-	// textStep is how many texts are read at once, bodyStep how many whole messages.
+	// textStep is how many texts are read before it is asked whether they are enough,
+	// bodyStep how many whole messages.
 	textStep, bodyStep = 32, 8
+	// lotsAtOnce lots of texts or of rows are read at the same time.
+	lotsAtOnce, lotOfTexts, lotOfRows = 4, 8, 16
 )
 
 // indexSource answers from the term index.
@@ -263,11 +267,7 @@ func (x *indexSource) resolve(ctx context.Context, batch []candidate) (kept []se
 		places[batch[i].root] = &batch[i]
 		roots[i] = batch[i].root
 	}
-	filter := key("user", oid(x.q.o.User), "root", key("$in", oids(roots)))
-	if box, ok := x.q.place.only(); ok {
-		filter = append(filter, bson.E{Key: "mailbox", Value: oid(box)})
-	}
-	rows, err := x.q.s.rootedRows(ctx, filter, options.Find().SetHint(indexRoot).SetBatchSize(candidateStep))
+	rows, err := x.rows(ctx, roots)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -292,6 +292,28 @@ func (x *indexSource) resolve(ctx context.Context, batch []candidate) (kept []se
 		reached = &hits[done-1].key
 	}
 	return kept, reached, err
+}
+
+// rows reads the messages of some roots, in lots side by side.
+func (x *indexSource) rows(ctx context.Context, roots []mail.ID) (rows []rootedRow, err error) {
+	filter := key("user", oid(x.q.o.User))
+	if box, ok := x.q.place.only(); ok {
+		filter = append(filter, bson.E{Key: "mailbox", Value: oid(box)})
+	}
+	var mu sync.Mutex
+	group, work := errgroup.WithContext(ctx)
+	group.SetLimit(lotsAtOnce)
+	for lot := range slices.Chunk(roots, lotOfRows) {
+		group.Go(func() error {
+			mine := append(slices.Clone(filter), bson.E{Key: "root", Value: key("$in", oids(lot))})
+			some, err := x.q.s.rootedRows(work, mine, options.Find().SetHint(indexRoot).SetBatchSize(candidateStep))
+			mu.Lock()
+			defer mu.Unlock()
+			rows = append(rows, some...)
+			return err
+		})
+	}
+	return rows, group.Wait()
 }
 
 func (x *indexSource) estimate(context.Context) (int, error) {

@@ -64,8 +64,8 @@ func (g *segment) lookup(ctx context.Context, l search.Lookup) (lower, upper bit
 
 // pairs leaves the messages that may have the pairs: those that do, and those
 // whose pairs nobody has put into the index.
-func (g *segment) pairs(ctx context.Context, tokens []string, upper bitmap) error {
-	if len(tokens) == 0 || upper.next(0, false) < 0 {
+func (g *segment) pairs(ctx context.Context, pairs []search.Pair, upper bitmap) error {
+	if len(pairs) == 0 || upper.next(0, false) < 0 {
 		return nil
 	}
 	var known bitmap
@@ -75,10 +75,14 @@ func (g *segment) pairs(ctx context.Context, tokens []string, upper bitmap) erro
 			return err
 		}
 	}
-	for _, token := range tokens {
-		found, err := g.find(ctx, search.Term{Token: token}, search.PairPlaces)
-		if err != nil {
-			return err
+	for _, pair := range pairs {
+		found := newBitmap(g.N)
+		for _, token := range pair {
+			some, err := g.find(ctx, search.Term{Token: token}, search.PairPlaces)
+			if err != nil {
+				return err
+			}
+			found.or(some)
 		}
 		if known != nil {
 			each(found, known, func(x, y uint64) uint64 { return x | ^y })
@@ -194,9 +198,9 @@ func (p *freshPart) lookup(_ context.Context, l search.Lookup) (lower, upper bit
 }
 
 // mayPair: the terms have all the pairs, or no pairs were put among them.
-func mayPair(terms, tokens []string) bool {
+func mayPair(terms []string, pairs []search.Pair) bool {
 	has := func(token string) bool { return hasTerm(terms, search.Term{Token: token}, search.PairPlaces) }
-	return len(tokens) == 0 || !has(search.PairsToken) || !slices.ContainsFunc(tokens, func(t string) bool { return !has(t) })
+	return len(pairs) == 0 || !has(search.PairsToken) || !slices.ContainsFunc(pairs, func(p search.Pair) bool { return !has(p[0]) && !has(p[1]) })
 }
 
 // hasTerm looks for a term in a sorted list.

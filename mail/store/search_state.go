@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -74,16 +75,11 @@ func (d *stateDates) read(ctx context.Context, from int64) error {
 	if err != nil {
 		return fail(op, err)
 	}
-	var rows []struct {
-		IDate time.Time `bson:"idate"`
+	d.dates, d.at, d.asked = d.dates[:0], 0, 0
+	for cur.Next(ctx) {
+		d.dates = append(d.dates, rawTime(cur.Current.Lookup("idate")).UnixMilli())
 	}
-	if err := cur.All(ctx, &rows); err != nil {
-		return fail(op, err)
-	}
-	d.dates, d.at, d.asked, d.done = d.dates[:0], 0, 0, len(rows) < d.step
-	for i := range rows {
-		d.dates = append(d.dates, rows[i].IDate.UnixMilli())
-	}
-	d.q.budget -= len(rows) / skipWeight
-	return nil
+	d.done = len(d.dates) < d.step
+	d.q.budget -= len(d.dates) / skipWeight
+	return fail(op, errors.Join(cur.Err(), cur.Close(ctx)))
 }

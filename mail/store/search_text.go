@@ -5,9 +5,11 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/message"
@@ -40,11 +42,13 @@ func (q *searching) decide(ctx context.Context, rows []searchHit, index known) (
 	return kept, done, nil
 }
 
-// decideStep judges the rows from a number on, until it has read textStep texts.
+// decideStep judges the rows from a number on, until it has read as many texts as
+// one step and the budget allow.
 func (q *searching) decideStep(ctx context.Context, rows []searchHit, from int, index known) ([]search.Tri, error) {
 	var verdicts []search.Tri
 	var open []*openRow
-	for i := from; i < len(rows) && len(open) < textStep; i++ {
+	most := min(textStep, max(1, q.budget/textCost))
+	for i := from; i < len(rows) && len(open) < most; i++ {
 		it, ok := q.item(&rows[i].row)
 		if !ok {
 			verdicts = append(verdicts, search.No)
@@ -150,12 +154,30 @@ func isShown(n *message.Node, depth int) bool {
 	return !slices.ContainsFunc(n.Children, func(c *message.Node) bool { return !isShown(c, depth-1) })
 }
 
-// read judges rows by their texts, and gives those that need more than these.
+// read judges rows by their texts, and gives those that need more than these. It
+// reads several lots at once: on a cold disk each one waits.
 func (q *searching) read(ctx context.Context, open []*openRow, verdicts []search.Tri, how textReader) (more []*openRow, err error) {
-	const op = "read messages of a search"
-	if len(open) == 0 {
-		return nil, nil
+	var mu sync.Mutex
+	group, work := errgroup.WithContext(ctx)
+	group.SetLimit(lotsAtOnce)
+	for lot := range slices.Chunk(open, lotOfTexts) {
+		group.Go(func() error {
+			rest, cost, err := q.readLot(work, lot, verdicts, how)
+			mu.Lock()
+			defer mu.Unlock()
+			more = append(more, rest...)
+			q.budget -= cost
+			return err
+		})
 	}
+	err = group.Wait()
+	slices.SortFunc(more, func(a, b *openRow) int { return a.at - b.at })
+	return more, err
+}
+
+// readLot is read for a few rows. It writes only their verdicts.
+func (q *searching) readLot(ctx context.Context, open []*openRow, verdicts []search.Tri, how textReader) (more []*openRow, cost int, err error) {
+	const op = "read messages of a search"
 	rows, ids := make(map[mail.ID]*openRow, len(open)), make([]mail.ID, len(open))
 	for i, o := range open {
 		ids[i], rows[o.id] = o.id, o
@@ -164,7 +186,7 @@ func (q *searching) read(ctx context.Context, open []*openRow, verdicts []search
 	cur, err := q.s.messages.Find(ctx, key("_id", key("$in", oids(ids)), "user", oid(q.o.User)),
 		options.Find().SetHint(key("_id", 1)).SetBatchSize(textStep).SetProjection(how.projection))
 	if err != nil {
-		return nil, fail(op, err)
+		return nil, 0, fail(op, err)
 	}
 	for err == nil && cur.Next(ctx) {
 		var d *detailRecord
@@ -176,13 +198,13 @@ func (q *searching) read(ctx context.Context, open []*openRow, verdicts []search
 		if c, gaps, err = how.read(ctx, q.s, d); err != nil {
 			break
 		}
-		q.budget -= how.cost + (len(cur.Current)+len(c.Get(search.InBody)))/bytesPerCost
+		cost += how.cost + (len(cur.Current)+len(c.Get(search.InBody)))/bytesPerCost
 		o := rows[mail.ID(d.Row.ID)]
 		if verdicts[o.at] = q.judgeText(o, &search.Texts{Content: &c}, gaps); verdicts[o.at] == search.Maybe {
 			more = append(more, o)
 		}
 	}
-	return more, fail(op, errors.Join(err, cur.Err(), cur.Close(ctx)))
+	return more, cost, fail(op, errors.Join(err, cur.Err(), cur.Close(ctx)))
 }
 
 // judgeText judges a message by its text. What is in a text is also in a longer

@@ -78,6 +78,9 @@ type Options struct {
 	// FreshTerms is how many new messages of an account the term index gathers
 	// before it merges them, 0 for 64. For tests.
 	FreshTerms int
+	// SearchBudget is what one call of Search may cost, in messages of the index
+	// that are looked at; 0 for 20,000.
+	SearchBudget int
 	// Alone: no other process writes to the database, and this one opens it once.
 	// What others might do at the same moment is then not looked for.
 	Alone bool
@@ -154,5 +157,6 @@ type Store struct {
 	terms      *mongo.Collection
 	worker     *termsWorker
 	freshBatch int
+	budget     int
 	deferTerms bool
 }

@@ -38,6 +38,7 @@ func main() {
 	var account searchSizes
 	flag.IntVar(&account.letters, "letters", 200_000, "search: messages of the account that is searched")
 	flag.IntVar(&account.rounds, "searches", 40, "search: searches of each kind, cold and warm; 0 only fills the account")
+	flag.StringVar(&account.kinds, "kinds", "", "search: a part of the names of the kinds that are measured")
 	flag.BoolVar(&account.share, "share", true, "search: measure first what indexing costs a delivery")
 	flag.StringVar(&account.account, "account", "", "search: a folder that keeps the account for the next run")
 	bulk := flag.Int("bulk", 10_000, "messages of the bulk operations")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,8 @@ type searchSizes struct {
 	letters, rounds int
 	// share: measure first what indexing costs a delivery.
 	share bool
+	// kinds is a part of the names of the kinds that are measured.
+	kinds string
 	// account is a folder that keeps the account for the next run; "" for none.
 	account string
 }
@@ -226,6 +229,9 @@ func (w *searchStore) fill(ctx context.Context, messages int) (rate float64, tex
 func (w *searchStore) measure(ctx context.Context, r report, sizes searchSizes) error {
 	r.line(fmt.Sprintf("first %d results of %d searches", searchPage, sizes.rounds), "cold: store opened anew, files dropped from the system's cache", "goal p95 ≤ 150 ms")
 	for _, kind := range w.words.queries(sizes.letters) {
+		if !strings.Contains(kind.name, sizes.kinds) {
+			continue
+		}
 		var cold, warm sample
 		found, calls := 0, 0
 		for i := range sizes.rounds {
