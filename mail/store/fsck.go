@@ -189,7 +189,7 @@ func (r *fsckRun) account(ctx context.Context, user mail.ID) error {
 	before := *sum
 	at := FsckEvent{Phase: FsckAccounts, User: user, Done: sum.Accounts, Total: r.total}
 	c, err := r.s.checkAccount(ctx, user, checkOptions{
-		repair: r.f.Repair, live: true, found: r.found(at),
+		repair: r.f.Repair, live: true, words: true, found: r.found(at),
 		progress: func(messages int) error {
 			now := at
 			now.Messages = messages

@@ -34,7 +34,7 @@ func (s *Store) Recover(ctx context.Context) (Recovery, error) {
 		return total, fail("recover after crash", err)
 	}
 	for user := range users {
-		report, err := s.Repair(ctx, user)
+		report, err := s.collect(ctx, user, checkOptions{repair: true}) // the term index comes through a crash whole
 		if mail.IsCode(err, mail.CodeNoUser) {
 			continue
 		}

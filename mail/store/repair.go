@@ -12,7 +12,7 @@ import (
 // of what was wrong. The account should be at rest. A content that is gone
 // stays gone.
 func (s *Store) Repair(ctx context.Context, user mail.ID) (Report, error) {
-	return s.collect(ctx, user, checkOptions{repair: true})
+	return s.collect(ctx, user, checkOptions{repair: true, words: true})
 }
 
 // mendQuota adds the difference, if used storage is still what it was.

@@ -156,39 +156,52 @@ func (s *Store) purgeTerms(ctx context.Context, user mail.ID, now bool, out *Ind
 	if !now && !many && s.now().Sub(*r.Gone) < purgeAfter {
 		return nil
 	}
+	stays := false
 	for _, x := range r.Segments {
 		g := s.openSegment(user, x)
-		dead, err := s.hasDead(ctx, user, g)
+		dead, young, err := s.hasDead(ctx, user, g)
 		if err != nil {
 			return err
 		}
+		stays = stays || young
 		if dead {
 			if err := s.merged(ctx, &merge{s: s, user: user, old: []*segment{g}, level: x.Level}, out); err != nil {
 				return err
 			}
 		}
 	}
+	if stays {
+		return nil
+	}
 	// Messages that went meanwhile have moved the time: then it stays.
 	_, err = s.terms.UpdateOne(ctx, key("_id", r.ID, "user", r.User, "dead", r.Dead), key("$unset", key("gone", "", "dead", "")))
 	return fail("note purge of term index", err)
 }
 
-func (s *Store) hasDead(ctx context.Context, user mail.ID, g *segment) (bool, error) {
+// hasDead tells whether messages of a segment are gone: dead, those that a merge
+// leaves out; young, those that it takes along, because they are as new as what is
+// just being delivered.
+func (s *Store) hasDead(ctx context.Context, user mail.ID, g *segment) (dead, young bool, err error) {
 	rows, err := g.table(ctx)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
+	now := s.now()
 	for batch := range slices.Chunk(rows, 500) {
 		roots := make([]mail.ID, len(batch))
 		for i := range batch {
 			roots[i] = batch[i].root
 		}
 		alive, err := s.aliveRoots(ctx, user, roots)
-		if err != nil || len(alive) < len(roots) {
-			return err == nil, err
+		if err != nil {
+			return false, false, err
+		}
+		for _, r := range roots {
+			dead = dead || !alive[r] && !inFlight(r, now)
+			young = young || !alive[r] && inFlight(r, now)
 		}
 	}
-	return false, nil
+	return dead, young, nil
 }
 
 // removeSegment removes the blocks of a segment, step by step.

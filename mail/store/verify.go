@@ -29,6 +29,14 @@ const (
 	ProblemMissingAttachment = "attachment-missing"
 	ProblemReferences        = "attachment-references"
 	ProblemArchived          = "archived-duplicate"
+	// ProblemSearchMissing is a message that the term index should have;
+	// ProblemSearchStray, words of no message that nobody is on the way to remove;
+	// ProblemSearchDead, more deleted messages in segments than are noted, so that
+	// their words would stay; ProblemSearchDamaged, a part that cannot be read.
+	ProblemSearchMissing = "search-missing"
+	ProblemSearchStray   = "search-stray"
+	ProblemSearchDead    = "search-dead"
+	ProblemSearchDamaged = "search-damaged"
 	// ProblemBusy is no difference: the account never came to rest, so a number
 	// of it could not be judged. Want names the kind.
 	ProblemBusy = "busy"
@@ -46,11 +54,16 @@ type verifyRecord struct {
 		Map bson.RawValue `bson:"attachmentMap"`
 	} `bson:"mimeTree"`
 	StateField bson.RawValue `bson:"eiderF"`
+	Root       bson.ObjectID `bson:"root"`
+	Eider      struct {
+		Terms int `bson:"terms"`
+	} `bson:"eider"`
 }
 
 var verifyProjection = append(slices.Clone(stateProjection),
 	bson.E{Key: "mailbox", Value: 1}, bson.E{Key: "undeleted", Value: 1}, bson.E{Key: "flagged", Value: 1},
-	bson.E{Key: "draft", Value: 1}, bson.E{Key: "mimeTree.attachmentMap", Value: 1}, bson.E{Key: stateFieldName, Value: 1})
+	bson.E{Key: "draft", Value: 1}, bson.E{Key: "mimeTree.attachmentMap", Value: 1}, bson.E{Key: stateFieldName, Value: 1},
+	bson.E{Key: "root", Value: 1}, bson.E{Key: "eider.terms", Value: 1})
 
 // checkOptions say how an account is checked.
 type checkOptions struct {
@@ -59,6 +72,8 @@ type checkOptions struct {
 	// live: others may write meanwhile. What their unfinished work looks like is
 	// waited for and looked at again.
 	live bool
+	// words: the term index is checked too.
+	words bool
 	// found is told each problem, after it was mended.
 	found func(Problem) error
 	// progress is told the number of messages looked at; nil for nobody.
@@ -66,7 +81,7 @@ type checkOptions struct {
 }
 
 // check is one account's check under way. Its memory does not grow with the
-// account, but for a bit for each message.
+// account, but for a bit and the twelve bytes of termsCheck for each message.
 type check struct {
 	s        *Store
 	o        checkOptions
@@ -78,6 +93,7 @@ type check struct {
 	contents *contentCheck
 	journal  *journalCheck
 	threads  *threadCheck
+	terms    *termsCheck
 	// stale are messages whose state field says nothing.
 	stale []verifyRecord
 }
@@ -94,7 +110,7 @@ type boxCheck struct {
 // of the last hours, attachments whose content is gone. It changes nothing.
 // What is being written while it runs may show as a difference.
 func (s *Store) Verify(ctx context.Context, user mail.ID) (Report, error) {
-	return s.collect(ctx, user, checkOptions{})
+	return s.collect(ctx, user, checkOptions{words: true})
 }
 
 func (s *Store) collect(ctx context.Context, user mail.ID, o checkOptions) (Report, error) {
@@ -118,7 +134,7 @@ func (s *Store) checkAccount(ctx context.Context, user mail.ID, o checkOptions) 
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{
-		c.scan, c.writeStale, c.threads.flush, c.conversations, c.counters, c.quota, c.contents.flush, c.journal.flush,
+		c.terms.begin, c.scan, c.writeStale, c.threads.flush, c.conversations, c.counters, c.quota, c.contents.flush, c.journal.flush, c.terms.end,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -144,6 +160,7 @@ func (s *Store) newCheck(ctx context.Context, user mail.ID, o checkOptions) (*ch
 	c := &check{s: s, o: o, user: u, boxes: map[mail.ID]*boxCheck{}}
 	c.contents = &contentCheck{check: c, uses: map[[32]byte]mail.ID{}}
 	c.journal = &journalCheck{check: c, young: map[mail.ID][]youngMessage{}}
+	c.terms = &termsCheck{check: c}
 	c.threads = &threadCheck{check: c}
 	for i := range records {
 		c.addBox(&records[i])
@@ -201,6 +218,9 @@ func (c *check) message(ctx context.Context, r *verifyRecord) error {
 	c.messages++
 	c.bytes += r.State.Size
 	if err := c.contents.add(ctx, r); err != nil {
+		return err
+	}
+	if err := c.terms.message(ctx, r); err != nil {
 		return err
 	}
 	if err := c.threads.add(ctx, mail.ID(r.State.Thread)); err != nil {
