@@ -99,7 +99,7 @@ type Toast struct {
 // Eider-Fragment. See TEMPLATES for what each answers.
 const (
 	FragmentHeader  = "Eider-Fragment"
-	FragmentMain    = "main"    // MailboxFragment: sidebar, list, reader, dock, toast
+	FragmentMain    = "main"    // MailboxFragment: sidebar, title, folder of the search box, list, reader, dock, toast
 	FragmentList    = "list"    // ListFragment: list, sidebar, toast
 	FragmentReader  = "reader"  // ReaderFragment: reader, dock, toast
 	FragmentToast   = "toast"   // ToastFragment: toast, sidebar

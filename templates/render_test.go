@@ -245,7 +245,7 @@ func TestFragmentsHaveTheirRegions(t *testing.T) {
 		page templ.Component
 		want []string
 	}{
-		{FragmentMain, MailboxFragment(m), []string{"sidebar", "tt", "list", "reader", "dock", "toast"}},
+		{FragmentMain, MailboxFragment(m), []string{"sidebar", "tt", "search-box", "list", "reader", "dock", "toast"}},
 		{FragmentList, ListFragment(m), []string{"list", "sidebar", "tt", "toast"}},
 		{FragmentReader, ReaderFragment(m), []string{"reader", "dock", "toast"}},
 		{FragmentToast, ToastFragment(m.Shell), []string{"toast", "sidebar"}},

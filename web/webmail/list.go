@@ -28,6 +28,8 @@ type view struct {
 	// before and after are keyset positions as in the query, at most one set.
 	before, after string
 	selectAll     bool
+	// search is what a message was found by: its list is then that of the search.
+	search question
 }
 
 // viewOf reads the view of a request.
@@ -43,6 +45,9 @@ func viewOf(c echo.Context) view {
 
 // query is the view's part of an address, with its question mark.
 func (v view) query() string {
+	if v.search.text != "" {
+		return "?" + v.search.params()
+	}
 	q := url.Values{}
 	if v.filter != "" {
 		q.Set("filter", v.filter)
@@ -62,6 +67,14 @@ func (v view) query() string {
 func (v view) at(before, after string) view {
 	v.before, v.after = before, after
 	return v
+}
+
+// url is the list of the view, of which mailbox is the id.
+func (v view) url(mailbox string) string {
+	if v.search.text != "" {
+		return v.search.url()
+	}
+	return templates.MailboxURL(mailbox) + v.query()
 }
 
 // list is the store's question for the view.

@@ -46,25 +46,40 @@ func (p *pages) message(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	o, err := p.open(ctxOf(c), userOf(c).ID, viewOf(c), uid, fragment(c) == templates.FragmentReader)
+	v := viewOf(c)
+	if v.search = questionOf(c); v.search.text != "" {
+		return p.foundMessage(c, v, uid)
+	}
+	o, err := p.open(ctxOf(c), userOf(c).ID, v, uid, fragment(c) == templates.FragmentReader)
 	if err != nil {
 		return err
 	}
+	return p.show(c, o, func() templates.Mailbox { return p.mailboxView(c, o.listing, uid) })
+}
+
+// show answers with a message beside its list, which is made once the message is
+// marked as read.
+func (p *pages) show(c echo.Context, o *opened, list func() templates.Mailbox) error {
 	wasUnseen := o.detail.Unseen()
-	byScript := fragment(c) != ""
-	if wasUnseen && !byScript && !prefetch(c) {
+	if wasUnseen && marks(c) {
 		if err := p.markSeen(c, o); err != nil {
 			return err
 		}
 	}
-	vm := p.mailboxView(c, o.listing, uid)
+	vm := list()
 	reader := p.readerView(c, o, vm.Page)
 	reader.Unread = wasUnseen
-	reader.MarkRead = wasUnseen && (byScript || prefetch(c))
+	reader.MarkRead = wasUnseen && !marks(c)
+	if o.view.search.text != "" {
+		reader.Newer, reader.Older = besideFound(vm.List.Rows)
+	}
 	vm.Reader = &reader
 	vm.Title = o.detail.Subject
 	return renderMailbox(c, vm)
 }
+
+// marks: the message is really shown, and no script will say so itself.
+func marks(c echo.Context) bool { return fragment(c) == "" && !prefetch(c) }
 
 // open reads a message. alone leaves out the rows of the list, which the
 // script already shows.
@@ -165,7 +180,7 @@ func (p *pages) readerView(c echo.Context, o *opened, page templates.Page) templ
 	r := templates.Reader{
 		Mailbox: box, UID: uint32(d.UID), Use: useWord(o.box), MailboxName: lastPart(o.box.Path),
 		Subject: d.Subject, Starred: d.Has(mail.FlagFlagged),
-		Back: templates.MailboxURL(box) + o.view.query(), MoveTo: targets(o.boxes, o.box.ID),
+		Back: o.view.url(box), MoveTo: targets(o.boxes, o.box.ID),
 	}
 	if o.newer > 0 {
 		r.Newer = templates.MessageURL(box, uint32(o.newer)) + o.view.query()

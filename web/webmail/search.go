@@ -1,6 +1,7 @@
 package webmail
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"net/url"
@@ -35,14 +36,17 @@ func questionOf(c echo.Context) question {
 	}
 }
 
-func (q question) url() string {
+func (q question) url() string { return templates.PathSearch + "?" + q.params() }
+
+// params is the question as it stands in an address.
+func (q question) params() string {
 	v := url.Values{}
 	for _, f := range []struct{ name, value string }{{"q", q.text}, {"box", q.box}, {"in", q.in}, {"before", q.before}, {"after", q.after}} {
 		if f.value != "" {
 			v.Set(f.name, f.value)
 		}
 	}
-	return templates.PathSearch + "?" + v.Encode()
+	return v.Encode()
 }
 
 // at is the question at another position.
@@ -95,27 +99,46 @@ func (p *pages) search(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	shell := p.shell(c, "", mail.ID{}, boxes)
-	shell.Query = q.text
-	vm := templates.Mailbox{Shell: shell, List: q.list(boxes)}
-	if q.text == "" {
-		return renderMailbox(c, vm)
-	}
-	o := store.Search{User: user, Query: q.query(shell.Now, boxes), Limit: pageRows, ThreadCounts: true}
-	if o.Before, err = parseSearchKey(q.before); err != nil {
-		return err
-	}
-	if o.Before == nil {
-		if o.After, err = parseSearchKey(q.after); err != nil {
-			return err
-		}
-	}
-	found, err := p.Store.SearchThrough(ctx, o, searchCalls)
+	r, err := p.ask(ctx, user, q, p.plainPage(c).Now, boxes)
 	if err != nil {
 		return err
 	}
-	q.results(&vm.List, &found, o.Query, boxes)
-	return renderMailbox(c, vm)
+	return renderMailbox(c, p.searchView(c, q, boxes, r))
+}
+
+// asked is a search and what it found.
+type asked struct {
+	query search.Query
+	found store.Found
+}
+
+// ask searches, unless there is nothing to look for.
+func (p *pages) ask(ctx context.Context, user mail.ID, q question, now time.Time, boxes []mail.Mailbox) (r asked, err error) {
+	if q.text == "" {
+		return r, nil
+	}
+	r.query = q.query(now, boxes)
+	o := store.Search{User: user, Query: r.query, Limit: pageRows, ThreadCounts: true}
+	if o.Before, err = parseSearchKey(q.before); err != nil {
+		return r, err
+	}
+	if o.Before == nil {
+		if o.After, err = parseSearchKey(q.after); err != nil {
+			return r, err
+		}
+	}
+	r.found, err = p.Store.SearchThrough(ctx, o, searchCalls)
+	return r, err
+}
+
+// searchView fills the view model of a search.
+func (p *pages) searchView(c echo.Context, q question, boxes []mail.Mailbox, r asked) templates.Mailbox {
+	vm := templates.Mailbox{Shell: p.shell(c, "", mail.ID{}, boxes), List: q.list(boxes)}
+	vm.Query, vm.SearchBox = q.text, vm.List.Search.Box
+	if r.query != nil {
+		q.results(&vm.List, &r.found, r.query, boxes)
+	}
+	return vm
 }
 
 // list is the page without results.
@@ -139,7 +162,7 @@ func (q question) results(out *templates.List, found *store.Found, query search.
 	out.Search.Indexing = found.Indexing
 	for i := range found.Messages {
 		m := &found.Messages[i]
-		row := rowView(m, uses[m.Mailbox], "")
+		row := rowView(m, uses[m.Mailbox], "?"+q.params())
 		row.SubjectParts = parts(query, search.InSubject, m.Subject)
 		row.IntroParts = parts(query, search.InBody, m.Intro)
 		out.Rows = append(out.Rows, row)

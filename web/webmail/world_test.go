@@ -56,16 +56,28 @@ type world struct {
 
 type setting func(*account.Options, *webmail.Options)
 
-func newWorld(t *testing.T, settings ...setting) *world { return startWorld(t, false, settings...) }
+func newWorld(t *testing.T, settings ...setting) *world {
+	return startWorld(t, false, nil, settings...)
+}
 
-func newTLSWorld(t *testing.T) *world { return startWorld(t, true) }
+func newTLSWorld(t *testing.T) *world { return startWorld(t, true, nil) }
 
-func startWorld(t *testing.T, secure bool, settings ...setting) *world {
+// newWorldOn changes the store.
+func newWorldOn(t *testing.T, change func(*store.Options)) *world {
+	return startWorld(t, false, change)
+}
+
+func startWorld(t *testing.T, secure bool, change func(*store.Options), settings ...setting) *world {
 	t.Helper()
 	w := &world{t: t}
 	env := storetest.New(t)
 	hub := notify.New(env.Signal, env.Log)
-	w.store = env.Open(func(o *store.Options) { o.Notify = hub })
+	w.store = env.Open(func(o *store.Options) {
+		o.Notify = hub
+		if change != nil {
+			change(o)
+		}
+	})
 	limiter := limit.New(env.Signal)
 	ao := account.Options{
 		Store: w.store, Limit: limiter, Signal: env.Signal, Log: env.Log, Domains: []string{"eider.example"}, Registration: true, Secret: key,
