@@ -62,8 +62,10 @@ func TestRetentionCountsFromArrival(t *testing.T) {
 	longer := month + (10 * 24 * time.Hour).Milliseconds()
 	mustUpdate(t, env.Collection(t, "mailboxes"), bson.M{"_id": bson.ObjectID(trash.ID)}, bson.M{"$set": bson.M{"retention": longer}, "$inc": bson.M{"retentionCounter": 1}})
 	task := bson.NewObjectID()
-	must(env.Collection(t, "tasks").InsertOne(ctx, bson.M{"_id": task, "task": "mailbox-retention", "locked": false, "lockedUntil": time.Now(), "status": "waiting",
-		"created": time.Now(), "data": bson.M{"user": bson.ObjectID(u.ID), "mailbox": bson.ObjectID(trash.ID), "retentionCounter": 1}}))(t)
+	must(env.Collection(t, "tasks").InsertOne(ctx, bson.M{
+		"_id": task, "task": "mailbox-retention", "locked": false, "lockedUntil": time.Now(), "status": "waiting",
+		"created": time.Now(), "data": bson.M{"user": bson.ObjectID(u.ID), "mailbox": bson.ObjectID(trash.ID), "retentionCounter": 1},
+	}))(t)
 	works(t, s)
 	eventually(t, "the end of the task", func() bool { return !must(s.TaskWaits(ctx, mail.ID(task)))(t) })
 	for _, id := range []mail.ID{moved.ID, made[0].ID} {
