@@ -93,6 +93,9 @@ func invalidText(err *mail.Error) string {
 	return `"` + err.Field + `" is not valid (` + err.Reason + `)`
 }
 
+// retrySoon is seconds after which what was away may be back.
+const retrySoon = "5"
+
 // failed is Echo's error handler.
 func (s *server) failed(err error, c echo.Context) {
 	if c.Response().Committed {
@@ -107,6 +110,9 @@ func (s *server) failed(err error, c echo.Context) {
 	if answer.status >= http.StatusInternalServerError && !answer.expected {
 		s.Log.LogAttrs(ctxOf(c), slog.LevelError, "api request failed",
 			slog.String("request_id", s.RequestID(c)), slog.String("route", c.Path()), slog.Any("error", err))
+	}
+	if answer.status == http.StatusServiceUnavailable {
+		c.Response().Header().Set("Retry-After", retrySoon)
 	}
 	text := "error"
 	if answer.router {

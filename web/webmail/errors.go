@@ -13,6 +13,9 @@ import (
 	"github.com/eidermail/eider/web/session"
 )
 
+// retrySoon is seconds after which what was away may be back.
+const retrySoon = "5"
+
 // status words a code in HTTP.
 func status(code mail.Code) int {
 	switch code {
@@ -66,8 +69,11 @@ func (p *pages) failed(err error, c echo.Context) {
 		p.Log.LogAttrs(ctxOf(c), slog.LevelError, "page failed",
 			slog.String("request_id", p.RequestID(c)), slog.String("route", c.Path()), slog.Any("error", err))
 	}
-	if me != nil && me.RetryAfter > 0 {
+	switch {
+	case me != nil && me.RetryAfter > 0:
 		c.Response().Header().Set("Retry-After", strconv.Itoa(me.RetryAfter))
+	case code == http.StatusServiceUnavailable:
+		c.Response().Header().Set("Retry-After", retrySoon)
 	}
 	p.errorPage(c, code)
 }

@@ -180,6 +180,10 @@ func (p *Proxy) LoseAnswer(command, collection string) {
 	p.lose = append(p.lose, commandText(command, collection))
 }
 
+// retryable are the errors after which MongoDB tells a driver that a numbered
+// write may be sent again.
+var retryable = []int{6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436}
+
 // refusal is an answer that the proxy gives in place of the server.
 type refusal struct {
 	text []byte
@@ -187,7 +191,8 @@ type refusal struct {
 }
 
 // Refuse answers the next command with that name on the collection with an
-// error of MongoDB's, and does not pass it on.
+// error of MongoDB's, and does not pass it on. A numbered write gets the label
+// that MongoDB gives it.
 func (p *Proxy) Refuse(command, collection string, code int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -211,7 +216,11 @@ func (p *Proxy) refusalOf(m []byte) []byte {
 		}
 		p.refuse = append(p.refuse[:i], p.refuse[i+1:]...)
 		p.counted++
-		body, err := bson.Marshal(bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: int32(r.code)}, {Key: "errmsg", Value: "refused by the test"}}) //nolint:gosec // small
+		doc := bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: int32(r.code)}, {Key: "errmsg", Value: "refused by the test"}} //nolint:gosec // small
+		if bytes.Contains(m, []byte("\x12txnNumber\x00")) && slices.Contains(retryable, r.code) {
+			doc = append(doc, bson.E{Key: "errorLabels", Value: bson.A{"RetryableWriteError"}})
+		}
+		body, err := bson.Marshal(doc)
 		if err != nil {
 			return nil
 		}

@@ -51,6 +51,13 @@ func OpenPair(t testing.TB) (*store.Store, *store.Store) {
 // New prepares an empty database and signals.
 func New(t testing.TB) *Env {
 	t.Helper()
+	return NewIn(t, "")
+}
+
+// NewIn is New with the embedded engine's file in a folder of the test's; empty
+// for a new one.
+func NewIn(t testing.TB, dir string) *Env {
+	t.Helper()
 	env := &Env{t: t, Log: slog.New(slog.NewTextHandler(writer{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	env.options = store.Options{Log: env.Log}
 	if see := observer.Load(); see != nil {
@@ -67,9 +74,10 @@ func New(t testing.TB) *Env {
 		env.options.URI, env.options.Database, env.options.SenderDatabase = uri, name, name+"_sender"
 		return env
 	}
-	engine, err := docstore.Open(context.Background(), docstore.Options{
-		Path: filepath.Join(t.TempDir(), "eider.db"), Log: env.Log,
-	})
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	engine, err := docstore.Open(context.Background(), docstore.Options{Path: filepath.Join(dir, "eider.db"), Log: env.Log})
 	if err != nil {
 		t.Fatalf("open embedded store: %v", err)
 	}
