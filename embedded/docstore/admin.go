@@ -2,7 +2,6 @@ package docstore
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 
@@ -50,6 +49,7 @@ var (
 		run:    runListDatabases,
 	}
 	collStatsCommand = command{fields: map[string]kind{"scale": kindCount}, run: runCollStats}
+	dbStatsCommand   = command{fields: map[string]kind{"scale": kindCount}, run: runDBStats}
 )
 
 // hello describes a standalone server, or the only member of a replica set. Without a topologyVersion the driver polls
@@ -339,36 +339,6 @@ func runListDatabases(q *request) (bson.Raw, error) {
 			b = bsoncore.AppendInt64Element(b, "totalSize", total)
 			b = bsoncore.AppendInt64Element(b, "totalSizeMb", total>>20)
 		}
-		return b
-	}), nil
-}
-
-func runCollStats(q *request) (bson.Raw, error) {
-	ns, err := q.namespace()
-	if err != nil {
-		return nil, err
-	}
-	scale := q.int("scale", 1)
-	if scale < 1 {
-		return nil, refuse(51024, "Location51024", "BSON field 'scale' value must be >= 1, actual value '"+itoa(int(scale))+"'")
-	}
-	coll := q.e.catalog.Load().colls[ns]
-	return reply(func(b []byte) []byte {
-		b = bsoncore.AppendStringElement(b, "ns", ns.String())
-		var count, size int64
-		indexes := 0
-		if coll != nil {
-			count, size, indexes = coll.stats.count.Load(), coll.stats.size.Load(), len(coll.indexes)
-		}
-		b = bsoncore.AppendInt64Element(b, "size", size/scale)
-		b = bsoncore.AppendInt64Element(b, "count", count)
-		if count > 0 {
-			b = bsoncore.AppendInt64Element(b, "avgObjSize", size/count)
-		}
-		b = bsoncore.AppendInt64Element(b, "storageSize", size/scale)
-		b = bsoncore.AppendBooleanElement(b, "capped", false)
-		b = bsoncore.AppendInt32Element(b, "nindexes", int32(indexes))                      // at most 64
-		b = bsoncore.AppendInt32Element(b, "scaleFactor", int32(min(scale, math.MaxInt32))) //nolint:gosec // just bounded
 		return b
 	}), nil
 }

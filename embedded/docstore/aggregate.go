@@ -60,6 +60,12 @@ func runAggregate(q *request) (bson.Raw, error) {
 	if err != nil {
 		return nil, err
 	}
+	if docs, ok, err := q.statsPipeline(ns, stages); ok || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return q.cursorReply(ns, &listSource{docs: docs}, size, false)
+	}
 	if docs, ok, err := q.countPipeline(ns, stages); ok || err != nil {
 		if err != nil {
 			return nil, err

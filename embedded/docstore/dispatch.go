@@ -31,7 +31,7 @@ var commands map[string]*command
 
 // aliases are further names of commands.
 var aliases = map[string]string{
-	"isMaster": "hello", "ismaster": "hello", "buildinfo": "buildInfo", "findandmodify": "findAndModify",
+	"isMaster": "hello", "ismaster": "hello", "buildinfo": "buildInfo", "findandmodify": "findAndModify", "dbstats": "dbStats",
 }
 
 func init() {
@@ -41,7 +41,7 @@ func init() {
 		"aggregate": &aggregateCommand, "count": &countCommand, "distinct": &distinctCommand, "explain": &explainCommand,
 		"create": &createCommand, "drop": &dropCommand, "dropDatabase": &dropDatabaseCommand,
 		"createIndexes": &createIndexesCommand, "listIndexes": &listIndexesCommand, "dropIndexes": &dropIndexesCommand,
-		"listCollections": &listCollectionsCommand, "listDatabases": &listDatabasesCommand, "collStats": &collStatsCommand,
+		"listCollections": &listCollectionsCommand, "listDatabases": &listDatabasesCommand, "collStats": &collStatsCommand, "dbStats": &dbStatsCommand,
 		"hello": &helloCommand, "ping": &pingCommand, "buildInfo": &buildInfoCommand, "endSessions": &endSessionsCommand,
 	}
 }

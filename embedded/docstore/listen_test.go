@@ -228,3 +228,46 @@ func waitRefused(t *testing.T, addr string) {
 		_ = c.Close()
 	}
 }
+
+// TestListenShell sends what MongoDB's shell makes of the helpers that one looks
+// around with: stats, explain, count, show, drop.
+func TestListenShell(t *testing.T) {
+	ctx := t.Context()
+	_, _, c := listen(t)
+	db := c.Database("d")
+	must(db.Collection("c").InsertMany(ctx, []any{bson.D{{Key: "a", Value: 1}}, bson.D{{Key: "a", Value: 2}}}))(t)
+	run := func(db *mongo.Database, command string) bson.Raw {
+		t.Helper()
+		var d bson.D
+		if err := bson.UnmarshalExtJSON([]byte(command), false, &d); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := db.RunCommand(ctx, d).Raw()
+		if err != nil {
+			t.Fatalf("%s: %v", command, err)
+		}
+		return raw
+	}
+	for _, s := range []struct {
+		command string
+		path    []string
+		want    int64
+	}{
+		{`{"aggregate":"c","pipeline":[{"$collStats":{"storageStats":{"scale":1}}}],"cursor":{}}`, []string{"cursor", "firstBatch", "0", "storageStats", "count"}, 2},
+		{`{"collStats":"c","scale":1}`, []string{"nindexes"}, 1},
+		{`{"dbStats":1,"scale":1}`, []string{"objects"}, 2},
+		{`{"explain":{"find":"c","filter":{"a":2}},"verbosity":"executionStats"}`, []string{"executionStats", "nReturned"}, 1},
+		{`{"explain":{"aggregate":"c","pipeline":[{"$match":{"a":2}}],"cursor":{}},"verbosity":"executionStats"}`, []string{"executionStats", "nReturned"}, 1},
+		{`{"explain":{"delete":"c","deletes":[{"q":{},"limit":0}]},"verbosity":"executionStats"}`, []string{"executionStats", "executionStages", "nWouldDelete"}, 2},
+		{`{"aggregate":"c","pipeline":[{"$match":{}},{"$group":{"_id":1,"n":{"$sum":1}}}],"cursor":{}}`, []string{"cursor", "firstBatch", "0", "n"}, 2},
+		{`{"drop":"c","writeConcern":{"w":"majority"}}`, []string{"nIndexesWas"}, 1},
+		{`{"dropDatabase":1,"writeConcern":{"w":"majority"}}`, []string{"ok"}, 1},
+	} {
+		if got := run(db, s.command).Lookup(s.path...).AsInt64(); got != s.want {
+			t.Errorf("%s: %v is %d, want %d", s.command, s.path, got, s.want)
+		}
+	}
+	if raw := run(c.Database("admin"), `{"listDatabases":1,"nameOnly":true}`); raw.Lookup("databases").String() != "[]" {
+		t.Errorf("afterwards there are %v", raw)
+	}
+}

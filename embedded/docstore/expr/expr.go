@@ -64,7 +64,15 @@ func CompilePipeline(list []bson.Raw) (*Pipeline, error) {
 var stages = map[string]func(f value.Field) (stage, error){
 	"$match": newMatch, "$sort": newSort, "$limit": newLimit, "$skip": newSkip, "$project": newProject,
 	"$addFields": newAdd, "$set": newAdd, "$unset": newUnset, "$replaceRoot": newReplace, "$replaceWith": newReplace,
-	"$group": newGroup, "$count": newCount, "$unwind": newUnwind,
+	"$group": newGroup, "$count": newCount, "$unwind": newUnwind, CollStats: notFirst,
+}
+
+// CollStats is a stage that is no stage: what begins a pipeline and has no documents
+// to work on is up to who runs the pipeline.
+const CollStats = "$collStats"
+
+func notFirst(f value.Field) (stage, error) {
+	return nil, value.Errorf(40602, "%s is only valid as the first stage in a pipeline", f.Key)
 }
 
 // Known tells if there is a stage of that name.
