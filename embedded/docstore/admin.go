@@ -160,15 +160,13 @@ func (t *tx) ensure(ns namespace, options bson.Raw) (*collection, error) {
 	return coll, nil
 }
 
+// drop takes a collection away. What it had is freed afterwards, in steps; see
+// Engine.free.
 func (t *tx) drop(coll *collection) error {
 	for _, ix := range coll.kept() {
-		if err := t.dropIndex(ix); err != nil {
+		if err := t.bury(ix); err != nil {
 			return err
 		}
-	}
-	low, high := coll.records()
-	if err := t.c.exec("DELETE FROM docs WHERE r >= ? AND r < ?", low, high); err != nil {
-		return err
 	}
 	cat := t.cat.clone()
 	delete(cat.colls, coll.ns)
@@ -218,17 +216,20 @@ func runDrop(q *request) (bson.Raw, error) {
 		return nil, err
 	}
 	n, existed := 0, false
+	var gone remains
 	err = q.e.writer.write(q.durable, func(t *tx) error {
 		coll := t.cat.colls[ns]
 		if existed = coll != nil; !existed {
 			return nil
 		}
 		n = len(coll.indexes)
+		gone = remainsOf(coll)
 		return t.drop(coll)
 	})
 	if err != nil || !existed {
 		return reply(nil), err // a missing collection is no error since 7.0
 	}
+	q.e.clearLater(gone)
 	return reply(func(b []byte) []byte {
 		b = bsoncore.AppendInt32Element(b, "nIndexesWas", int32(n)) //nolint:gosec // at most 64
 		return bsoncore.AppendStringElement(b, "ns", ns.String())
@@ -237,18 +238,24 @@ func runDrop(q *request) (bson.Raw, error) {
 
 func runDropDatabase(q *request) (bson.Raw, error) {
 	existed := false
+	var gone remains
 	err := q.e.writer.write(q.durable, func(t *tx) error {
+		gone = remains{}
 		for ns, coll := range t.cat.colls {
 			if ns.db != q.db {
 				continue
 			}
 			existed = true
+			gone.add(remainsOf(coll))
 			if err := t.drop(coll); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if err == nil {
+		q.e.clearLater(gone)
+	}
 	return reply(func(b []byte) []byte {
 		if existed {
 			b = bsoncore.AppendStringElement(b, "dropped", q.db)

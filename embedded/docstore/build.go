@@ -2,9 +2,6 @@ package docstore
 
 import (
 	"bytes"
-	"context"
-	"errors"
-	"log/slog"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -28,7 +25,7 @@ const (
 	buildInline  = 1000    // a collection that never had more documents is not worth steps
 	buildStep    = 256     // documents
 	buildBytes   = 1 << 20 // of documents, but at least one
-	purgeStep    = 2000    // entries
+	purgeStep    = 1000    // entries
 	codeAborted  = 276
 	maxTwice     = 1000 // keys that a build notes
 	nameAborted  = "IndexBuildAborted"
@@ -357,21 +354,4 @@ func (t *tx) purgeSome(id int64) (done bool, err error) {
 		return false, err
 	}
 	return true, t.c.exec("DELETE FROM indexes WHERE id = ?", id)
-}
-
-// clear removes what an earlier run left behind.
-func (e *Engine) clear(ids []int64) {
-	defer e.serving.Done()
-	if err := e.purge(ids); err != nil && !errors.Is(err, errClosed) {
-		e.log.LogAttrs(context.Background(), slog.LevelError, "store_purge_failed", slog.String("error", err.Error()))
-	}
-}
-
-// leftOver are the indexes whose making or removal the last run did not end.
-func leftOver(c *conn) (ids []int64, err error) {
-	err = c.rows("SELECT id FROM indexes WHERE coll < 0", func(row *lite.Stmt) (bool, error) {
-		ids = append(ids, row.Int(0))
-		return true, nil
-	})
-	return ids, err
 }

@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 		child(path)
 		return
 	}
+	if path := os.Getenv(builderPath); path != "" {
+		builder(path)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

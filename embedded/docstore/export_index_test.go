@@ -16,11 +16,11 @@ func (e *Engine) Making() (n int) {
 	return n
 }
 
-// LeftOver counts the indexes that are no more but have entries.
+// LeftOver counts the indexes and collections that are no more but have something in the file.
 func (e *Engine) LeftOver() (n int, err error) {
 	err = e.writer.write(false, func(t *tx) error {
 		ids, err := leftOver(t.c)
-		n = len(ids)
+		n = len(ids.indexes) + len(ids.colls)
 		return err
 	})
 	return n, err

@@ -413,14 +413,6 @@ func (t *tx) addIndex(ns namespace, spec *indexDef) error {
 	return t.c.exec("INSERT INTO indexes(id, coll, spec, multikey) VALUES(?, ?, ?, ?)", ix.id, coll.id, []byte(ix.spec), int64(ix.multikey)) //nolint:gosec // bits
 }
 
-func (t *tx) dropIndex(ix *indexDef) error {
-	prefix := ix.prefix()
-	if err := t.c.exec("DELETE FROM ix WHERE k >= ? AND k < ?", prefix, index.Successor(prefix)); err != nil {
-		return err
-	}
-	return t.c.exec("DELETE FROM indexes WHERE id = ?", ix.id)
-}
-
 func noCollection(ns namespace) error {
 	return refuse(26, "NamespaceNotFound", "ns does not exist: "+ns.String())
 }

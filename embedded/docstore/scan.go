@@ -27,6 +27,17 @@ const (
 // behind; a new plan has to be made.
 var errStale = errors.New("the plan is out of date")
 
+// errLooked tells that a scan has looked at as much as it may.
+var errLooked = errors.New("the scan has looked at enough")
+
+// looks counts.
+func (s *scan) looks() error {
+	if s.most > 0 && s.keys+s.docs >= s.most {
+		return errLooked
+	}
+	return nil
+}
+
 // scan runs a plan. Between two runs it holds nothing but its position.
 type scan struct {
 	q      *request
@@ -43,6 +54,7 @@ type scan struct {
 	resumed bool
 
 	keys, docs int64 // examined
+	most       int64 // of both together; 0: no bound
 	checked    bool
 	made       []byte // the memory of synthetic
 	answer     bool   // the document is projected already
@@ -127,6 +139,9 @@ func (s *scan) runAll(c *conn, f take) (done bool, err error) {
 	done = true
 	err = c.rows(sql, func(row *lite.Stmt) (bool, error) {
 		if err := s.q.alive(); err != nil {
+			return false, err
+		}
+		if err := s.looks(); err != nil {
 			return false, err
 		}
 		s.docs++
@@ -236,6 +251,9 @@ func (s *scan) entry(c *conn, e entry, doc bson.Raw, f take) (v verdict, err err
 	if err := s.q.alive(); err != nil {
 		return goOn, err
 	}
+	if err := s.looks(); err != nil {
+		return goOn, err
+	}
 	s.keys++
 	if s.p.covered {
 		doc = s.synthetic(e)
@@ -310,7 +328,7 @@ func inRanges(ranges []keyRange, key []byte) bool {
 func (s *scan) runBranches(c *conn, f take) (done bool, err error) {
 	for ; s.branch < len(s.p.branches); s.branch++ {
 		if s.sub == nil {
-			s.sub = &scan{q: s.q, p: s.p.branches[s.branch], m: s.m, inside: s.inside, resumed: s.resumed}
+			s.sub = &scan{q: s.q, p: s.p.branches[s.branch], m: s.m, inside: s.inside, resumed: s.resumed, most: s.most}
 		}
 		s.sub.q = s.q
 		earlier, own := s.p.own[:s.branch], s.p.own[s.branch]

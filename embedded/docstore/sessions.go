@@ -230,6 +230,14 @@ func (e *Engine) expireSessions() error {
 	if err != nil {
 		return err
 	}
-	st := &statementOf{search: s, multi: true}
-	return e.writer.write(false, func(t *tx) error { return st.remove(t, &writeResult{}) })
+	st := &statementOf{search: s, multi: true, alone: true}
+	res := &writeResult{}
+	err = e.writer.writePlain(false, func(t *tx) error {
+		st.later = nil
+		return st.remove(t, res)
+	})
+	if err != nil || st.later == nil {
+		return err
+	}
+	return st.later.rest(res, func(t *tx, coll *collection, r int64, doc bson.Raw) error { return t.remove(coll, r, doc) })
 }

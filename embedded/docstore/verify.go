@@ -84,6 +84,18 @@ func compareAll(c *conn) error {
 		}
 		documents += n
 	}
+	dropped, err := leftOver(c)
+	if err != nil {
+		return err
+	}
+	for _, id := range dropped.colls { // and not freed yet
+		low, high := (&collection{id: id}).records()
+		n, _, err := c.number("SELECT count(*) FROM docs WHERE r >= ? AND r < ?", low, high)
+		if err != nil {
+			return err
+		}
+		documents += n
+	}
 	all, _, err := c.number("SELECT count(*) FROM docs")
 	if err != nil {
 		return err

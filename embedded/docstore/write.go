@@ -215,6 +215,8 @@ type statementOf struct {
 	multi  bool
 	upsert bool
 	err    error // the statement is refused, but not the command
+	alone  bool  // the command's only one, which may go on in steps
+	later  *many // and does
 }
 
 // fieldsOf checks the fields of a statement against their table.
@@ -256,16 +258,36 @@ func runUpdate(q *request) (bson.Raw, error) {
 		if list[i], err = q.updateStatement(ns, d); err != nil {
 			return nil, err
 		}
+		list[i].alone = len(docs) == 1
 	}
 	var res writeResult
 	err = q.e.writer.writePlain(q.durable, func(t *tx) error {
 		res = writeResult{updates: true}
+		list[0].later = nil
 		return res.each(q, t, len(list), func(i int) error { return list[i].update(t, i, &res) })
 	})
+	if err == nil && list[0].later != nil {
+		err = list[0].updateRest(&res)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return res.reply(), nil
+}
+
+// updateRest updates what the first job left. If nothing matches in the end, there
+// is still an upsert to do.
+func (st *statementOf) updateRest(res *writeResult) error {
+	err := st.later.rest(res, func(t *tx, _ *collection, r int64, doc bson.Raw) error { return st.updateOne(t, r, doc, res) })
+	if err != nil || res.n > 0 || len(res.errs) > 0 || !st.upsert {
+		return err
+	}
+	was := *res
+	err = st.q.e.writer.writePlain(st.q.durable, func(t *tx) error {
+		*res = was
+		return st.upsertNew(t, 0, res)
+	})
+	return st.later.ended(res, err)
 }
 
 func (q *request) updateStatement(ns namespace, doc bson.Raw) (*statementOf, error) {
@@ -334,20 +356,6 @@ func (s *search) first(t *tx, coll *collection) (*found, error) {
 	return one, err
 }
 
-// records finds the record numbers of all matching documents.
-func (s *search) records(t *tx, coll *collection) (list []int64, err error) {
-	p, err := choose(coll, &s.wish)
-	if err != nil {
-		return nil, err
-	}
-	sc := &scan{q: s.q, p: p, m: s.wish.m, inside: true}
-	_, err = sc.run(t.c, func(r int64, _ bson.Raw) (verdict, error) {
-		list = append(list, r)
-		return goOn, nil
-	})
-	return list, err
-}
-
 func (t *tx) document(r int64) (bson.Raw, error) {
 	row, err := t.c.one(sqlDoc, r)
 	if err != nil || row == nil {
@@ -372,6 +380,11 @@ func (st *statementOf) update(t *tx, i int, res *writeResult) error {
 	if matched || !st.upsert {
 		return nil
 	}
+	return st.upsertNew(t, i, res)
+}
+
+// upsertNew inserts the document of an upsert of statement i.
+func (st *statementOf) upsertNew(t *tx, i int, res *writeResult) error {
 	doc, err := st.insertNew(t)
 	if err != nil {
 		return err
@@ -393,25 +406,40 @@ func (st *statementOf) updateMatching(t *tx, coll *collection, res *writeResult)
 			return modified, err
 		})
 	}
-	list, err := st.records(t, coll)
+	list, whole, err := st.some(t, coll, st.alone)
 	for _, r := range list {
 		if err != nil {
 			break
 		}
 		var doc bson.Raw
-		if doc, err = t.document(r); err != nil || doc == nil {
-			continue
+		if doc, err = t.document(r); err == nil && doc != nil {
+			err = st.updateOne(t, r, doc, res)
 		}
-		one := &found{r: r, doc: doc}
-		if _, one.pos, err = st.wish.m.Test(doc); err != nil {
-			break
-		}
-		err = st.count(res, func() (bool, error) {
-			_, modified, err := st.apply(t, one)
-			return modified, err
-		})
 	}
-	return len(list) > 0, err
+	if err == nil && !whole {
+		st.goOn(list)
+	}
+	return len(list) > 0 || st.later != nil, err
+}
+
+// updateOne updates a document of many.
+func (st *statementOf) updateOne(t *tx, r int64, doc bson.Raw, res *writeResult) (err error) {
+	one := &found{r: r, doc: doc}
+	if _, one.pos, err = st.wish.m.Test(doc); err != nil {
+		return err
+	}
+	return st.count(res, func() (bool, error) {
+		_, modified, err := st.apply(t, one)
+		return modified, err
+	})
+}
+
+// goOn leaves to later steps all but these.
+func (st *statementOf) goOn(list []int64) {
+	st.later = &many{statementOf: st, done: make(map[int64]struct{}, len(list))}
+	for _, r := range list {
+		st.later.done[r] = struct{}{}
+	}
 }
 
 func (st *statementOf) count(res *writeResult, f func() (bool, error)) error {
@@ -482,12 +510,20 @@ func runDelete(q *request) (bson.Raw, error) {
 		if list[i], err = q.deleteStatement(ns, d); err != nil {
 			return nil, err
 		}
+		list[i].alone = len(docs) == 1
 	}
 	var res writeResult
 	err = q.e.writer.writePlain(q.durable, func(t *tx) error {
 		res = writeResult{}
+		list[0].later = nil
 		return res.each(q, t, len(list), func(i int) error { return list[i].remove(t, &res) })
 	})
+	if err == nil && list[0].later != nil {
+		err = list[0].later.rest(&res, func(t *tx, coll *collection, r int64, doc bson.Raw) error {
+			res.n++
+			return t.remove(coll, r, doc)
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -527,7 +563,7 @@ func (st *statementOf) remove(t *tx, res *writeResult) error {
 		res.n++
 		return t.remove(coll, one.r, one.doc)
 	}
-	list, err := st.records(t, coll)
+	list, whole, err := st.some(t, coll, st.alone)
 	if err != nil {
 		return err
 	}
@@ -540,6 +576,9 @@ func (st *statementOf) remove(t *tx, res *writeResult) error {
 			return err
 		}
 		res.n++
+	}
+	if !whole {
+		st.goOn(list)
 	}
 	return nil
 }
