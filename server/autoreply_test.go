@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ type away struct {
 	clock time.Time
 	n     int
 	// filed is the last insert of a queued message, as JSON.
-	filed string
+	filed atomic.Value
 }
 
 func newAway(t *testing.T, env *storetest.Env, change func(*deliver.Options)) *away {
@@ -38,7 +39,7 @@ func newAway(t *testing.T, env *storetest.Env, change func(*deliver.Options)) *a
 	w.store = env.Open(func(o *store.Options) {
 		o.Monitor = storetest.WatchText(func(command string) {
 			if strings.Contains(command, `"mail.files"`) && strings.Contains(command, `"documents"`) {
-				w.filed = command
+				w.filed.Store(command)
 			}
 		})
 	})
@@ -132,8 +133,8 @@ func TestAutoreply(t *testing.T) {
 		t.Errorf("%q %q %q %v", m.Subject, m.Text, m.HTML, m.Defects)
 	}
 	for _, want := range []string{`"from": ""`, `"interface": "autoreplies"`, `"reason": "autoreply"`} {
-		if !strings.Contains(strings.ReplaceAll(w.filed, `":"`, `": "`), want) {
-			t.Errorf("queued without %s: %s", want, w.filed)
+		if filed, _ := w.filed.Load().(string); !strings.Contains(strings.ReplaceAll(filed, `":"`, `": "`), want) {
+			t.Errorf("queued without %s: %s", want, filed)
 		}
 	}
 	w.send("Ann@Elsewhere.example", "Subject: again\r\n")

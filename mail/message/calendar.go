@@ -95,7 +95,7 @@ func ParseCalendar(s string) *Calendar {
 	p := calendarParser{}
 	lines := 0
 	for line := range unfoldLines(s) {
-		if lines++; lines > maxCalendarLines || p.done {
+		if lines++; lines > maxCalendarLines {
 			break
 		}
 		p.line(line)
@@ -103,6 +103,7 @@ func ParseCalendar(s string) *Calendar {
 	if !p.found {
 		return nil
 	}
+	p.times()
 	return &p.c
 }
 
@@ -133,6 +134,15 @@ type calendarParser struct {
 	// found: an event was begun; done: it is over.
 	found, done bool
 	duration    time.Duration
+	// start and end are read when all zones are known, which may come later.
+	start, end dated
+	zones      calendarZones
+}
+
+// dated is a property with a date.
+type dated struct {
+	params []Param
+	value  string
 }
 
 func isEvent(name string) bool { return name == "VEVENT" || name == "VTODO" || name == "VFREEBUSY" }
@@ -146,26 +156,31 @@ func (p *calendarParser) line(line string) {
 			p.stack = append(p.stack, value)
 		}
 		p.found = p.found || isEvent(value)
+		p.zones.begin(value)
 	case "END":
 		n := len(p.stack)
 		if n == 0 {
 			return
 		}
-		if isEvent(p.stack[n-1]) {
-			p.finish()
-		}
+		p.done = p.done || isEvent(p.stack[n-1])
 		p.stack = p.stack[:n-1]
 	case "METHOD":
 		p.c.Method = strings.ToUpper(cleanText(strings.TrimSpace(value)))
 	default:
-		if n := len(p.stack); n > 0 && isEvent(p.stack[n-1]) {
+		switch n := len(p.stack); {
+		case n == 0:
+		case isEvent(p.stack[n-1]) && !p.done:
 			p.property(name, params, value)
+		default:
+			p.zones.property(p.stack[n-1], name, value)
 		}
 	}
 }
 
-func (p *calendarParser) finish() {
-	p.done = true
+// times reads the event's dates.
+func (p *calendarParser) times() {
+	p.c.Start, p.c.AllDay, p.c.Floating = p.zones.time(p.start.params, p.start.value)
+	p.c.End, _, _ = p.zones.time(p.end.params, p.end.value)
 	if p.c.End.IsZero() && !p.c.Start.IsZero() && p.duration > 0 {
 		p.c.End = p.c.Start.Add(p.duration)
 	}
@@ -189,9 +204,9 @@ func (p *calendarParser) property(name string, params []Param, value string) {
 	case "RRULE", "RDATE":
 		c.Repeats = true
 	case "DTSTART":
-		c.Start, c.AllDay, c.Floating = calendarTime(params, value)
+		p.start = dated{params, value}
 	case "DTEND", "DUE":
-		c.End, _, _ = calendarTime(params, value)
+		p.end = dated{params, value}
 	case "DURATION":
 		p.duration = calendarDuration(value)
 	case "ORGANIZER":
@@ -242,31 +257,6 @@ func calendarAddress(params []Param, value string) Address {
 		address = string(appendPercent(nil, rest))
 	}
 	return Address{Name: strings.TrimSpace(calendarParam(params, "CN")), Address: cleanText(address)}
-}
-
-// calendarTime reads a date or a date with time (RFC 5545 3.3.5). A zone that
-// is not known (Outlook names its own) makes it floating.
-func calendarTime(params []Param, value string) (t time.Time, allDay, floating bool) {
-	value = strings.TrimSpace(value)
-	if day, err := time.Parse("20060102", value); err == nil {
-		return day, true, true
-	}
-	if t, err := time.Parse("20060102T150405Z", value); err == nil {
-		return t, false, false
-	}
-	zone := strings.Trim(calendarParam(params, "TZID"), `"/`)
-	if zone != "" && zone != "Local" {
-		if loc, err := time.LoadLocation(zone); err == nil {
-			if t, err := time.ParseInLocation("20060102T150405", value, loc); err == nil {
-				return t, false, false
-			}
-		}
-	}
-	t, err := time.Parse("20060102T150405", value)
-	if err != nil {
-		return time.Time{}, false, false
-	}
-	return t, false, true
 }
 
 // calendarDuration reads P1DT2H30M (RFC 5545 3.3.6); 0 for nonsense.
