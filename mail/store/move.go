@@ -131,7 +131,8 @@ func (m *mover) round(ctx context.Context, rows []stateRecord) ([]mail.UID, erro
 // as a retryable write, which the driver makes of each update of one document,
 // with the whole key in the filter; where the document goes to another shard,
 // such an update must be alone in its command. So each has a command of its own
-// there, and they share one elsewhere.
+// there, and they share one elsewhere. One that fails ends no other: a command that
+// is given up may still be done, after it has been looked at what was.
 func (m *mover) write(ctx context.Context, models []mongo.WriteModel) (matched int, err error) {
 	if !m.s.sharded {
 		res, err := m.s.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
@@ -141,11 +142,11 @@ func (m *mover) write(ctx context.Context, models []mongo.WriteModel) (matched i
 		return int(res.MatchedCount), nil
 	}
 	var found atomic.Int64
-	group, work := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	group.SetLimit(workers)
 	for _, model := range models {
 		group.Go(func() error {
-			res, err := m.s.messages.BulkWrite(work, []mongo.WriteModel{model})
+			res, err := m.s.messages.BulkWrite(ctx, []mongo.WriteModel{model})
 			if err == nil {
 				found.Add(res.MatchedCount)
 			}
