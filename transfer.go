@@ -40,11 +40,53 @@ func dumpCommand(ctx context.Context, t terminal, args []string) error {
 			return fmt.Errorf("%s: there is no store in this folder: name the folder with --data", c.Data)
 		}
 		e, err := openForMove(ctx, t, c, path)
+		if errors.Is(err, docstore.ErrInUse) && place(to).File != "" {
+			return dumpRunning(ctx, t, c, to)
+		}
 		if err != nil {
 			return err
 		}
 		return errors.Join(move(ctx, t, c, transfer.Place{Engine: e}, place(to)), e.Close())
 	}, flags)
+}
+
+// snapshotSuffix names the copy of a running server's store from which a dump is
+// made. It lies beside the dump while that is being written.
+const snapshotSuffix = ".store"
+
+// dumpRunning dumps the store of a running server into a file: from a copy that the
+// server makes, which is its store at one moment.
+func dumpRunning(ctx context.Context, t terminal, c config.Config, to string) (err error) {
+	if _, err := os.Lstat(to); err == nil {
+		return fmt.Errorf("%s: %w: give another name", to, docstore.ErrExists)
+	}
+	copied, err := filepath.Abs(to + snapshotSuffix)
+	if err != nil {
+		return fmt.Errorf("the dump's name: %w", err)
+	}
+	_, ok, err := askRunning(ctx, c, "backup", newBackup{File: copied})
+	if err == nil && !ok {
+		err = fmt.Errorf("--data %s: %w, which cannot be asked for a copy: stop it first", c.Data, docstore.ErrInUse)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, part := range []string{"", "-wal", "-shm", ".lock"} {
+			if gone := os.Remove(copied + part); !errors.Is(gone, fs.ErrNotExist) {
+				err = errors.Join(err, gone)
+			}
+		}
+	}()
+	e, err := openForMove(ctx, t, c, copied)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(move(ctx, t, c, transfer.Place{Engine: e}, place(to)), e.Close()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(t.out, "the server is running: what it takes from now on is not in the dump")
+	return err
 }
 
 // loadCommand moves everything from MongoDB or a file into this installation's
@@ -107,7 +149,7 @@ func loadEmbedded(ctx context.Context, t terminal, c config.Config, from transfe
 func openForMove(ctx context.Context, t terminal, c config.Config, path string) (*docstore.Engine, error) {
 	e, err := docstore.Open(ctx, docstore.Options{Path: path, Log: newLogger(t.err, quiet(c))})
 	if errors.Is(err, docstore.ErrInUse) {
-		return nil, fmt.Errorf("%w: stop it first: what it takes meanwhile would be missing on the other side", err)
+		return nil, fmt.Errorf("%w: stop it first: what it takes meanwhile would be missing on the other side (a dump into a file can be made beside it)", err)
 	}
 	return e, err
 }
