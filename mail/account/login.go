@@ -40,12 +40,15 @@ const scopeMaster = "master"
 // verdict is what checking a password gave.
 type verdict struct {
 	ok, rehash, temporary bool
+	// app is the application password that was given.
+	app *store.AppPassword
 }
 
 // Authenticate checks a name and a password. Errors: CodeAuth (it does not
 // tell which half was wrong, and an unknown name takes as long as a known
 // one), CodeLimited with RetryAfter, CodeDisabled and CodeForbidden (scope
-// switched off, Field scope) only to somebody who knows the password.
+// switched off or not the application password's, Field scope) only to somebody
+// who knows the password.
 func (a *Accounts) Authenticate(ctx context.Context, l Login) (Result, error) {
 	const op = "authenticate"
 	if l.Scope == "" {
@@ -70,10 +73,19 @@ func (a *Accounts) Authenticate(ctx context.Context, l Login) (Result, error) {
 	if known {
 		counter = creds.User.ID.String()
 	}
+	var v verdict
+	if known {
+		if v.app, err = a.appPassword(ctx, creds.User.ID, l); err != nil {
+			return Result{}, err
+		}
+		if v.app != nil {
+			// Guesses at the master password must not lock out the programs.
+			return a.passed(ctx, l, &creds, v, counter)
+		}
+	}
 	if err := a.limit.Check(ctx, limit.AuthUser, counter); err != nil {
 		return Result{}, err
 	}
-	var v verdict
 	if err := a.hash(ctx, func() { v = check(&creds, l) }); err != nil {
 		return Result{}, err
 	}
@@ -143,9 +155,12 @@ func (a *Accounts) passed(ctx context.Context, l Login, c *store.Credentials, v 
 	case u.Disabled || u.Suspended || !u.Activated:
 		a.note(ctx, a.event(l, u.ID, "disabled"))
 		return Result{}, &mail.Error{Code: mail.CodeDisabled, Op: op}
-	case slices.Contains(u.DisabledScopes, l.Scope):
+	case slices.Contains(u.DisabledScopes, l.Scope), v.app != nil && !allows(v.app, l.Scope):
 		a.note(ctx, a.event(l, u.ID, "fail"))
 		return Result{}, &mail.Error{Code: mail.CodeForbidden, Op: op, Field: "scope"}
+	}
+	if v.app != nil {
+		return a.passedApp(ctx, l, u, v.app), nil
 	}
 	if err := a.limit.Reset(ctx, limit.AuthUser, counter); err != nil {
 		a.log.LogAttrs(ctx, slog.LevelWarn, "reset login limit", slog.Any("err", err))
@@ -165,6 +180,19 @@ func (a *Accounts) passed(ctx context.Context, l Login, c *store.Credentials, v 
 		a.log.LogAttrs(ctx, slog.LevelWarn, "record login", slog.String("user", u.ID.String()), slog.Any("err", err))
 	}
 	return r, nil
+}
+
+// passedApp notes a login with an application password, which asks for no second
+// factor.
+func (a *Accounts) passedApp(ctx context.Context, l Login, u mail.User, p *store.AppPassword) Result {
+	e := a.event(l, u.ID, "success")
+	e.ASP, e.ASPName = p.ID, p.Description
+	r := Result{User: u, Scope: l.Scope, Event: a.note(ctx, e)}
+	a.useAppPassword(ctx, p, r.Event, l.IP)
+	if err := a.store.RecordLogin(ctx, u.ID, l.IP, r.Event); err != nil {
+		a.log.LogAttrs(ctx, slog.LevelWarn, "record login", slog.String("user", u.ID.String()), slog.Any("err", err))
+	}
+	return r
 }
 
 // rehash stores a hash of the default kind in place of an older one.

@@ -31,6 +31,8 @@ type authRecord struct {
 	RequiredScope bson.RawValue `bson:"requiredScope"`
 	Source        bson.RawValue `bson:"source"`
 	Target        bson.RawValue `bson:"target"`
+	ASP           bson.RawValue `bson:"asp"`
+	ASPName       bson.RawValue `bson:"aname"`
 	Created       time.Time     `bson:"created"`
 	Last          time.Time     `bson:"last"`
 	Events        int64         `bson:"events"`
@@ -72,6 +74,9 @@ func (s *Store) LogAuth(ctx context.Context, e AuthEvent) (mail.ID, error) {
 			d = append(d, bson.E{Key: f.name, Value: text(f.value)})
 		}
 	}
+	if !e.ASP.IsZero() {
+		d = append(d, bson.E{Key: "asp", Value: oid(e.ASP)}, bson.E{Key: "aname", Value: text(e.ASPName)})
+	}
 	if e.Temporary {
 		d = append(d, bson.E{Key: "temporary", Value: true})
 	}
@@ -107,7 +112,7 @@ func (s *Store) AuthEvents(ctx context.Context, user, before mail.ID, limit int)
 		out[i] = AuthEvent{
 			ID: mail.ID(r.ID), User: rawID(r.User), Action: r.Action, Result: r.Result, Protocol: rawString(r.Protocol),
 			IP: rawString(r.IP), Session: rawString(r.Session), RequiredScope: rawString(r.RequiredScope),
-			Source: rawString(r.Source), Target: rawString(r.Target), Created: r.Created.UTC(), Last: r.Last.UTC(), Events: int(r.Events),
+			Source: rawString(r.Source), Target: rawString(r.Target), ASP: rawID(r.ASP), ASPName: rawString(r.ASPName), Created: r.Created.UTC(), Last: r.Last.UTC(), Events: int(r.Events),
 		}
 	}
 	return out, nil

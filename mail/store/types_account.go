@@ -129,6 +129,9 @@ type AuthEvent struct {
 	User mail.ID
 	// Action is what was tried ("authentication"), Result how it ended ("success", "fail").
 	Action, Result, Protocol, IP, Session, RequiredScope, Source, AppID string
+	// ASP is the application password it is about, ASPName its description.
+	ASP     mail.ID
+	ASPName string
 	// Target is what else distinguishes the event.
 	Target        string
 	Require2FA    string

@@ -90,6 +90,14 @@ func Register(e *echo.Echo, o Options) {
 	add(http.MethodGet, user+"/updates", s.updates)
 	add(http.MethodPost, "/authenticate", s.authenticate)
 
+	add(http.MethodGet, user+"/asps", s.asps)
+	add(http.MethodPost, user+"/asps", s.createASP)
+	add(http.MethodGet, user+"/asps/:asp", s.asp)
+	add(http.MethodDelete, user+"/asps/:asp", s.deleteASP)
+	add(http.MethodGet, user+"/autoreply", s.autoreply)
+	add(http.MethodPut, user+"/autoreply", s.updateAutoreply)
+	add(http.MethodDelete, user+"/autoreply", s.deleteAutoreply)
+
 	add(http.MethodGet, user+"/mailboxes", s.mailboxes)
 	add(http.MethodGet, user+"/search", s.search)
 	add(http.MethodPost, user+"/search", s.searchApply)

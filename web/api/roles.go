@@ -12,18 +12,18 @@ import (
 var grants = map[string]map[string]struct{ any, own string }{
 	"root": {
 		"users": {any: "crud"}, "authentication": {any: "cr"}, "mailboxes": {any: "crud"},
-		"messages": {any: "crud"}, "attachments": {any: "crud"},
+		"messages": {any: "crud"}, "attachments": {any: "crud"}, "asps": {any: "crd"}, "autoreplies": {any: "crud"},
 	},
 	"manager": {
-		"users": {any: "crud"}, "authentication": {any: "cr"},
+		"users": {any: "crud"}, "authentication": {any: "cr"}, "asps": {any: "crd"}, "autoreplies": {any: "crud"},
 	},
 	"webmail": {
 		"users": {any: "ru"}, "authentication": {any: "cr"}, "mailboxes": {any: "crud"},
-		"messages": {any: "crud"}, "attachments": {any: "crud"},
+		"messages": {any: "crud"}, "attachments": {any: "crud"}, "asps": {any: "crd"}, "autoreplies": {any: "crud"},
 	},
 	"user": {
 		"users": {own: "ru"}, "authentication": {own: "cr"}, "mailboxes": {own: "crud"},
-		"messages": {own: "crud"}, "attachments": {own: "crud"},
+		"messages": {own: "crud"}, "attachments": {own: "crud"}, "asps": {own: "crd"}, "autoreplies": {own: "crud"},
 	},
 	"auth":        {"authentication": {any: "c"}},
 	"tokenAuth":   {"authentication": {any: "c"}},
