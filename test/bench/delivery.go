@@ -35,10 +35,6 @@ func deliveries(ctx context.Context, r report, length time.Duration, p *profiles
 		return err
 	}
 	defer func() { err = errors.Join(err, done()) }()
-	stop, err := p.start()
-	if err != nil {
-		return err
-	}
 	for _, n := range []int{1, connections} {
 		before := processorOf(pid)
 		count, rate, err := loads(addr, n, length)
@@ -53,7 +49,7 @@ func deliveries(ctx context.Context, r report, length time.Duration, p *profiles
 		r.line(fmt.Sprintf("LMTP, 10 kB, %d connections, durable", n), fmt.Sprintf("%.0f/s", rate), fmt.Sprintf("%sprocessor of the server %s each", goal, round(each)))
 		r.line("beside single durable writes of this disk", fmt.Sprintf("%.2f × %.0f/s", rate/base, base), "")
 	}
-	return stop()
+	return nil
 }
 
 // launchDelivery gives the address of an LMTP server with an account for each

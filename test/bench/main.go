@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -74,7 +75,11 @@ func main() {
 		if *only != "" && *only != part.name {
 			continue
 		}
-		if err := part.run(context.Background(), r); err != nil {
+		stop, err := p.start()
+		if err == nil {
+			err = errors.Join(part.run(context.Background(), r), stop())
+		}
+		if err != nil {
 			_, _ = fmt.Fprintf(os.Stderr, "bench: %s: %v\n", part.name, err)
 			os.Exit(1)
 		}

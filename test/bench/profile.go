@@ -9,8 +9,8 @@ import (
 	"runtime/pprof"
 )
 
-// profiles are the files that say where this process spends its time. The part
-// "delivery" runs its server in this process then.
+// profiles are the files that say where this process spends its time in a part;
+// name the part. "delivery" runs its server in this process then.
 type profiles struct{ cpu, mutex, block, memory string }
 
 func (p *profiles) flags() {

@@ -157,16 +157,19 @@ func (b *storeBench) deliver(ctx context.Context, user, box mail.ID, size int) e
 	return err
 }
 
-// fill delivers n messages with some writers and gives the time that each
-// tenth of them took.
-func (b *storeBench) fill(ctx context.Context, user, box mail.ID, n, size, writers int) ([]time.Duration, error) {
-	var parts []time.Duration
+// tenth is what a tenth of a filling took.
+type tenth struct{ clock, processor time.Duration }
+
+// fill delivers n messages with some writers and gives what each tenth of them
+// took.
+func (b *storeBench) fill(ctx context.Context, user, box mail.ID, n, size, writers int) ([]tenth, error) {
+	var parts []tenth
 	for range 10 {
 		var left atomic.Int64
 		left.Store(int64(n / 10))
 		var wg sync.WaitGroup
 		errs := make(chan error, writers)
-		start := time.Now()
+		start, before := time.Now(), processorTime()
 		for range writers {
 			wg.Go(func() {
 				for left.Add(-1) >= 0 {
@@ -182,7 +185,7 @@ func (b *storeBench) fill(ctx context.Context, user, box mail.ID, n, size, write
 		if err := <-errs; err != nil {
 			return nil, err
 		}
-		parts = append(parts, time.Since(start))
+		parts = append(parts, tenth{time.Since(start), processorTime() - before})
 	}
 	return parts, nil
 }
@@ -478,10 +481,11 @@ func storeImport(ctx context.Context, r report, sizes storeSizes) (err error) {
 		return err
 	}
 	for i, d := range parts {
-		r.line(fmt.Sprintf("  tenth %d", i+1), fmt.Sprintf("%.0f/s", float64(sizes.imported/10)/d.Seconds()), "")
+		each := d.processor / time.Duration(max(sizes.imported/10, 1))
+		r.line(fmt.Sprintf("  tenth %d", i+1), fmt.Sprintf("%.0f/s", float64(sizes.imported/10)/d.clock.Seconds()), fmt.Sprintf("processor %s each", round(each)))
 	}
 	r.line(fmt.Sprintf("import of %d messages of 4 kB", sizes.imported), fmt.Sprintf("%.0f/s", float64(sizes.imported)/time.Since(start).Seconds()), fmt.Sprintf("goal ≥ 500/s; processor %s each", round((processorTime()-before)/time.Duration(sizes.imported))))
-	r.line("  the last tenth beside the first", fmt.Sprintf("%.2f ×", parts[9].Seconds()/parts[0].Seconds()), "goal ≤ 1.2 ×")
+	r.line("  the last tenth beside the first", fmt.Sprintf("%.2f ×", parts[9].clock.Seconds()/parts[0].clock.Seconds()), fmt.Sprintf("goal ≤ 1.2 ×; processor %.2f ×", parts[9].processor.Seconds()/parts[0].processor.Seconds()))
 	kb, err := resident(os.Getpid())
 	if err != nil {
 		return err
