@@ -15,6 +15,7 @@ import (
 	"github.com/eidermail/eider/mail/message"
 	"github.com/eidermail/eider/mail/signal"
 	"github.com/eidermail/eider/mail/store"
+	"github.com/eidermail/eider/mail/store/storetest"
 )
 
 // bulkBench is the store in this process, with its work in the background.
@@ -42,13 +43,22 @@ func bulks(ctx context.Context, r report, messages int) (err error) {
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	sig := signal.NewMemory(signal.MemoryOptions{})
 	defer func() { err = errors.Join(err, sig.Close()) }()
-	st, err := store.Open(ctx, store.Options{URI: docstore.URI, Dialer: engine, Signal: sig, Log: log})
+	o := store.Options{URI: docstore.URI, Dialer: engine, Signal: sig, Log: log, Alone: true}
+	st, err := store.Open(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close(ctx)) }()
 	b := &bulkBench{st: st}
-	if err := b.fill(ctx, messages); err != nil {
+	if err := b.fill(ctx, min(messages, patternMessages)); err != nil {
+		return err
+	}
+	if messages > patternMessages {
+		if err := storetest.Multiply(ctx, o, b.user, b.in, messages-patternMessages); err != nil {
+			return err
+		}
+	}
+	if _, err := b.st.IndexTerms(ctx, b.user); err != nil {
 		return err
 	}
 	work, stop := context.WithCancel(ctx)
@@ -132,9 +142,9 @@ func (b *bulkBench) run(ctx context.Context, r report) error {
 		if job.State != store.JobDone {
 			return fmt.Errorf("%s: %s, %s", k.Kind, job.State, job.Failure)
 		}
-		extra := max(got.percentile(.99)-rest.percentile(.99), 0)
+		later := func(p float64) time.Duration { return round(max(got.percentile(p)-rest.percentile(p), 0)) }
 		r.line(fmt.Sprintf("deliveries during %s, %.0f messages/s", k.Kind, float64(job.Total)/time.Since(start).Seconds()),
-			got.tail(), fmt.Sprintf("p99 later by %s, goal ≤ 50 ms", round(extra)))
+			got.tail(), fmt.Sprintf("p99 later by %s, max by %s, goal ≤ 50 ms", later(.99), later(1)))
 	}
 	return nil
 }
