@@ -46,6 +46,8 @@ type Message struct {
 	Frame *Frame
 	// Text is the plain text, shown when Frame is nil.
 	Text string
+	// Lang is the language tag of the text, "" for unknown.
+	Lang string
 	// TextHref shows the text instead of the HTML, HTMLHref the other way; empty where there is no choice.
 	TextHref, HTMLHref string
 	// Images is shown above the frame when remote images were held back; nil for none.

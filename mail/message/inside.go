@@ -31,6 +31,9 @@ func isTNEF(n *Node, contentType string) bool {
 	return false
 }
 
+// IsTNEF reports winmail.dat: a TNEF stream.
+func (n *Node) IsTNEF() bool { return !n.HasBoundary && isTNEF(n, n.mediaType()) }
+
 // listTNEF lists the files of a part that has just moved out.
 func (d *deriver) listTNEF(n *Node) {
 	r := io.LimitReader(Decode(n.reader(), n.TransferEncoding()), maxTNEF)

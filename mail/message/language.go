@@ -244,3 +244,44 @@ var cyrillicWords = []wordList{
 	{"bg", "и в не на че с как това по за но ние вие от са се да е съм ще или здравейте благодаря си"},
 	{"sr", "и у не на да се је са за од као али што сам из ми или хвала"},
 }
+
+// LanguageOf is the language of a message's text: what the sender says of it
+// (RFC 3282), when that is one language, else what the text shows; "" when
+// neither tells. It is safe in an attribute.
+func LanguageOf(root *Node, text string) string {
+	if root == nil {
+		return Language(text)
+	}
+	tag := ""
+	root.Parts(func(n *Node) {
+		if tag == "" && (n == root || isInlineText(n, n.mediaType())) {
+			tag = languageTag(n.Parsed.Get("content-language"))
+		}
+	})
+	if tag != "" {
+		return tag
+	}
+	return Language(text)
+}
+
+// languageTag reads one well-formed tag (RFC 5646 2.1); "" for none, several, or
+// something else.
+func languageTag(s string) string {
+	s = strings.TrimSpace(stripComments(s))
+	if len(s) > 35 {
+		return ""
+	}
+	for i, part := range strings.Split(s, "-") {
+		if len(part) < 1 || len(part) > 8 || i == 0 && len(part) != 2 && len(part) != 3 {
+			return ""
+		}
+		for _, c := range []byte(part) {
+			if c|0x20 < 'a' || c|0x20 > 'z' {
+				if i == 0 || c < '0' || c > '9' {
+					return ""
+				}
+			}
+		}
+	}
+	return s
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/eidermail/eider/mail"
 	"github.com/eidermail/eider/mail/limit"
+	"github.com/eidermail/eider/mail/message"
 	"github.com/eidermail/eider/mail/message/safehtml"
 	"github.com/eidermail/eider/mail/store"
 	"github.com/eidermail/eider/templates"
@@ -25,14 +26,14 @@ import (
 const contentFor = 2 * time.Hour
 
 // sanitised is sanitise by way of the cache.
-func (p *pages) sanitised(c echo.Context, d *store.Detail, images bool) safehtml.Result {
+func (p *pages) sanitised(c echo.Context, d *store.Detail, images bool) safeMessage {
 	key := safeKey{
 		user: userOf(c).ID, mailbox: d.Mailbox, message: d.ID, uid: d.UID, images: images, version: safehtml.Version,
 	}
 	if r, ok := p.safe.get(key); ok {
 		return r
 	}
-	r := p.sanitise(c, d, images)
+	r := safeMessage{p.sanitise(c, d, images), message.LanguageOf(d.Root, d.Text)}
 	p.safe.put(key, r)
 	return r
 }
@@ -87,8 +88,8 @@ func (p *pages) frame(c echo.Context) error {
 	h.Set("Content-Security-Policy", safehtml.FrameCSP(n, p.Guard.Origin(c)))
 	h.Set("Cache-Control", "private, no-store")
 	theme := userOf(c).Preferences.Theme
-	doc := safehtml.Document(safe, safehtml.DocumentOptions{
-		Nonce: n, Title: subject,
+	doc := safehtml.Document(safe.Result, safehtml.DocumentOptions{
+		Nonce: n, Title: subject, Lang: safe.lang,
 		Dark: theme == templates.ThemeDark, Auto: theme == templates.ThemeSystem,
 	})
 	return c.HTMLBlob(http.StatusOK, doc)
@@ -96,11 +97,11 @@ func (p *pages) frame(c echo.Context) error {
 
 // framed is the sanitised message: from the cache of the page around the frame,
 // if the message is still there, or made anew.
-func (p *pages) framed(c echo.Context, box mail.ID, uid mail.UID) (safehtml.Result, string, error) {
+func (p *pages) framed(c echo.Context, box mail.ID, uid mail.UID) (safeMessage, string, error) {
 	user, images := userOf(c).ID, c.QueryParam("images") == "1"
 	row, err := p.Store.Row(ctxOf(c), user, box, uid)
 	if err != nil {
-		return safehtml.Result{}, "", err
+		return safeMessage{}, "", err
 	}
 	key := safeKey{user: user, mailbox: box, message: row.ID, uid: uid, images: images, version: safehtml.Version}
 	if r, ok := p.safe.get(key); ok {
@@ -108,7 +109,7 @@ func (p *pages) framed(c echo.Context, box mail.ID, uid mail.UID) (safehtml.Resu
 	}
 	d, err := p.Store.Message(ctxOf(c), user, box, uid)
 	if err != nil {
-		return safehtml.Result{}, "", err
+		return safeMessage{}, "", err
 	}
 	return p.sanitised(c, &d, images), d.Subject, nil
 }

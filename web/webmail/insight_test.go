@@ -33,12 +33,35 @@ func TestInsight(t *testing.T) {
 		"header-from-name-is-address":         {`data-defect="from-name-address"`},
 		"type-says-text-is-exe":               {`data-defect="attachment-disguised"`},
 		"tnef-winmail":                        {"Длинное имя", "attachments/ATT00001-2"},
+		"tnef-body-rtf":                       {"Hello world.", "Вторая строка€"},
+		"tnef-body-rtf-html":                  {"<iframe"},
+		"calendar-windows-zone":               {"1 Jul 2026"},
 	} {
 		m := w.put(u, golden(t, name))
 		b.get(at(m)).is(http.StatusOK).has(want...)
 	}
 	m := w.put(u, text("ordinary"))
 	b.get(at(m)).is(http.StatusOK).lacks("data-defect", "mailing list", "Invitation", "Not delivered")
+}
+
+// Screen readers and browsers are told the language of the text: the one that
+// the sender names, else the one that shows.
+func TestLanguageOfText(t *testing.T) {
+	w := newWorld(t)
+	u := w.user("anna")
+	b := w.browser(u)
+	const head = "From: a@b.example\nTo: anna@eider.example\nSubject: x\nMIME-Version: 1.0\n"
+	const german = "Guten Tag, wir haben das Protokoll der Sitzung und die Liste nicht gefunden. Können Sie es noch einmal schicken?\n"
+	plain := func(field, text string) string {
+		return head + field + "Content-Type: text/plain; charset=utf-8\n\n" + text
+	}
+	for lang, raw := range map[string]string{"de": plain("", german), "ru": plain("", "Здравствуйте, что нового и как дела?\n"), "nl": plain("Content-Language: nl\n", german)} {
+		b.get(at(w.put(u, raw))).is(http.StatusOK).has(`class="prose plain" lang="` + lang + `"`)
+	}
+	b.get(at(w.put(u, plain("Content-Language: \"><script>\n", "1 2 3\n")))).is(http.StatusOK).has(`class="prose plain">`)
+	m := w.put(u, strings.Replace(plain("Content-Language: pt-BR\n", "<p>Olá</p>\n"), "text/plain", "text/html", 1))
+	b.get(at(m)).is(http.StatusOK).has("<iframe")
+	b.get(templates.FrameURL(m.Mailbox.String(), uint32(m.UID))).is(http.StatusOK).has(` lang="pt-BR"`)
 }
 
 // A list's link that is no https page is not a link.

@@ -149,7 +149,7 @@ func TestSafeCacheIsBounded(t *testing.T) {
 	now := time.Now()
 	c := newSafeCache(func() time.Time { return now })
 	key := func(i int) safeKey { return safeKey{uid: mail.UID(i)} }
-	page := safehtml.Result{HTML: strings.Repeat("x", 100<<10)}
+	page := safeMessage{Result: safehtml.Result{HTML: strings.Repeat("x", 100<<10)}}
 	for i := range 500 {
 		c.put(key(i), page)
 		c.get(key(0))
@@ -163,7 +163,7 @@ func TestSafeCacheIsBounded(t *testing.T) {
 	if _, ok := c.get(key(1)); ok {
 		t.Error("an old entry was kept")
 	}
-	c.put(key(1000), safehtml.Result{HTML: strings.Repeat("x", safeBytes)})
+	c.put(key(1000), safeMessage{Result: safehtml.Result{HTML: strings.Repeat("x", safeBytes)}})
 	if _, ok := c.get(key(1000)); ok {
 		t.Error("one entry took all the room")
 	}

@@ -235,7 +235,7 @@ func (p *pages) messageView(c echo.Context, o *opened, page templates.Page, own 
 		Mailbox: box, UID: uid, From: person(d.From), Own: own(d.From.Address),
 		To: people(d.To), Cc: people(d.Cc), Bcc: people(d.Bcc), ReplyTo: people(d.ReplyTo),
 		Date: d.Date, Received: d.InternalDate, Size: d.Size, Intro: d.Intro,
-		Href: here, Draft: d.Has(mail.FlagDraft), Text: d.Text,
+		Href: here, Draft: d.Has(mail.FlagDraft), Text: d.Text, Lang: message.LanguageOf(d.Root, d.Text),
 		Attachments: attachmentTiles(d), Insight: p.insightOf(c, d),
 	}
 	if m.Date.IsZero() {
@@ -248,7 +248,7 @@ func (p *pages) messageView(c echo.Context, o *opened, page templates.Page, own 
 // chooseBody puts the HTML in its frame, or leaves the text.
 func (p *pages) chooseBody(c echo.Context, o *opened, m *templates.Message, page templates.Page) {
 	d := &o.detail
-	if len(d.HTML) == 0 || !hasHTMLPart(d.Root) {
+	if len(d.HTML) == 0 || !hasHTMLPart(d.Root) && !isFromTNEF(d) {
 		return
 	}
 	here := templates.MessageURL(m.Mailbox, m.UID)
@@ -275,6 +275,17 @@ func (p *pages) chooseBody(c echo.Context, o *opened, m *templates.Message, page
 			Blocked: safe.Blocked, Trackers: safe.Trackers, Show: withQuery(here+o.view.query(), "images=1"),
 		}
 	}
+}
+
+// isFromTNEF reports HTML that the sender wrote in winmail.dat. Of text come
+// paragraphs and line breaks only, and no other sign of a tag.
+func isFromTNEF(d *store.Detail) bool {
+	found := false
+	if d.Root != nil {
+		d.Root.Parts(func(n *message.Node) { found = found || n.IsTNEF() })
+	}
+	made := strings.NewReplacer("<p>", "", "</p>", "", "<br/>", "")
+	return found && slices.ContainsFunc(d.HTML, func(s string) bool { return strings.Contains(made.Replace(s), "<") })
 }
 
 // hasHTMLPart tells HTML that the sender wrote from HTML that was made of text.

@@ -25,9 +25,16 @@ type safeKey struct {
 	version                int
 }
 
+// safeMessage is the sanitised HTML with the language of its text, "" for
+// unknown.
+type safeMessage struct {
+	safehtml.Result
+	lang string
+}
+
 type safeEntry struct {
 	key    safeKey
-	result safehtml.Result
+	result safeMessage
 	until  time.Time
 }
 
@@ -49,23 +56,23 @@ func newSafeCache(now func() time.Time) *safeCache {
 	return &safeCache{now: now, entries: map[safeKey]*list.Element{}, used: list.New()}
 }
 
-func (s *safeCache) get(k safeKey) (safehtml.Result, bool) {
+func (s *safeCache) get(k safeKey) (safeMessage, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at, ok := s.entries[k]
 	if !ok {
-		return safehtml.Result{}, false
+		return safeMessage{}, false
 	}
 	e, _ := at.Value.(*safeEntry)
 	if !s.now().Before(e.until) {
 		s.drop(at)
-		return safehtml.Result{}, false
+		return safeMessage{}, false
 	}
 	s.used.MoveToFront(at)
 	return e.result, true
 }
 
-func (s *safeCache) put(k safeKey, r safehtml.Result) {
+func (s *safeCache) put(k safeKey, r safeMessage) {
 	e := &safeEntry{key: k, result: r, until: s.now().Add(safeFor)}
 	if e.size() > safeBytes/4 {
 		return
