@@ -89,6 +89,11 @@ func Register(e *echo.Echo, o Options) {
 	add(http.MethodGet, user, s.getUser)
 	add(http.MethodGet, user+"/updates", s.updates)
 	add(http.MethodPost, "/authenticate", s.authenticate)
+	add(http.MethodGet, "/dkim", s.dkimKeys)
+	add(http.MethodPost, "/dkim", s.setDKIM)
+	add(http.MethodGet, "/dkim/resolve/:domain", s.resolveDKIM)
+	add(http.MethodGet, "/dkim/:dkim", s.dkimKey)
+	add(http.MethodDelete, "/dkim/:dkim", s.deleteDKIM)
 
 	add(http.MethodGet, user+"/asps", s.asps)
 	add(http.MethodPost, user+"/asps", s.createASP)

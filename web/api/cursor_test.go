@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/base64"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,7 +73,13 @@ func TestCursorForeign(t *testing.T) {
 func FuzzCursor(f *testing.F) {
 	f.Add(formatCursor(store.Key{Date: time.UnixMilli(1), ID: mail.NewID()}, 3))
 	f.Add(base64.RawURLEncoding.EncodeToString([]byte(`["[{\"$date\":{\"$numberLong\":\"5\"}},{\"$oid\":\"\"}]",1]`)))
+	f.Add(formatTextCursor("example.org", mail.NewID(), 2))
 	f.Fuzz(func(t *testing.T, s string) {
+		if text, page, err := textCursor(s); err == nil && text != "" {
+			if again, p, err := textCursor(formatTextCursor(text, mail.NewID(), page)); err != nil || again != strings.ToValidUTF8(text, "\uFFFD") || p != page {
+				t.Fatalf("%q, page %d, comes back as %q, page %d (%v)", text, page, again, p, err)
+			}
+		}
 		k, _, err := parseCursor(s)
 		if k == nil || err != nil {
 			return

@@ -13,9 +13,11 @@ var grants = map[string]map[string]struct{ any, own string }{
 	"root": {
 		"users": {any: "crud"}, "authentication": {any: "cr"}, "mailboxes": {any: "crud"},
 		"messages": {any: "crud"}, "attachments": {any: "crud"}, "asps": {any: "crd"}, "autoreplies": {any: "crud"},
+		"dkim": {any: "crud"},
 	},
 	"manager": {
 		"users": {any: "crud"}, "authentication": {any: "cr"}, "asps": {any: "crd"}, "autoreplies": {any: "crud"},
+		"dkim": {any: "crud"},
 	},
 	"webmail": {
 		"users": {any: "ru"}, "authentication": {any: "cr"}, "mailboxes": {any: "crud"},
