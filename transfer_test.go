@@ -9,12 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
-
 	"github.com/eidermail/eider/embedded/docstore"
 	"github.com/eidermail/eider/embedded/transfer"
+	"github.com/eidermail/eider/embedded/transfer/transfertest"
 )
 
 // TestLoadGoesOnOrBeginsAnew cuts a load into a data folder: the same command goes
@@ -23,31 +20,7 @@ import (
 func TestLoadGoesOnOrBeginsAnew(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()
-	source, err := docstore.Open(ctx, docstore.Options{Path: filepath.Join(dir, "source.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = source.Close() }()
-	l, err := source.Listen(ctx, "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uri := "mongodb://" + l.Addr().String() + "/"
-	client, err := mongo.Connect(options.Client().ApplyURI(uri))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = client.Disconnect(ctx) }()
-	db := client.Database("wildduck")
-	for _, name := range []string{"addresses", "messages"} {
-		docs := make([]any, 1500)
-		for i := range docs {
-			docs[i] = bson.D{{Key: "_id", Value: i}, {Key: "n", Value: 0}}
-		}
-		if _, err := db.Collection(name).InsertMany(ctx, docs); err != nil {
-			t.Fatal(err)
-		}
-	}
+	uri, change := transfertest.Source(t)
 	cut := func(data string) {
 		t.Helper()
 		if err := os.MkdirAll(data, 0o700); err != nil {
@@ -59,7 +32,7 @@ func TestLoadGoesOnOrBeginsAnew(t *testing.T) {
 		}
 		part, cancel := context.WithCancel(ctx)
 		_, err = transfer.Run(part, transfer.Place{URI: uri}, transfer.Place{Engine: e}, transfer.Options{
-			Databases: []string{"wildduck"},
+			Databases: []string{transfertest.Database},
 			Progress: func(p transfer.Progress) {
 				if strings.HasSuffix(p.Collection, ".messages") {
 					cancel()
@@ -85,9 +58,7 @@ func TestLoadGoesOnOrBeginsAnew(t *testing.T) {
 	if code, out, said := load(same); code != 0 || !strings.Contains(out, "3000 documents") {
 		t.Fatalf("going on: %d, %s%s", code, out, said)
 	}
-	if _, err := db.Collection("addresses").UpdateOne(ctx, bson.D{{Key: "_id", Value: 7}}, bson.D{{Key: "$set", Value: bson.D{{Key: "n", Value: 1}}}}); err != nil {
-		t.Fatal(err)
-	}
+	change()
 	code, _, said := load(changed)
 	if code != 1 || !strings.Contains(said, "the source has changed") {
 		t.Fatalf("after a change: %d, %s", code, said)

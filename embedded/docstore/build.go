@@ -25,7 +25,7 @@ const (
 	buildInline  = 1000    // a collection that never had more documents is not worth steps
 	buildStep    = 256     // documents
 	buildBytes   = 1 << 20 // of documents, but at least one
-	purgeStep    = 1000    // entries
+	purgeStep    = 500     // entries
 	codeAborted  = 276
 	maxTwice     = 1000 // keys that a build notes
 	nameAborted  = "IndexBuildAborted"
@@ -328,6 +328,7 @@ func (e *Engine) purge(ids []int64) error {
 				return errClosed
 			default:
 			}
+			e.makeWay()
 			err := e.writer.write(false, func(t *tx) (err error) {
 				done, err = t.purgeSome(id)
 				return err

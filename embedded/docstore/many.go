@@ -12,10 +12,21 @@ import (
 // and none is changed twice. Documents that come to match meanwhile may be left out,
 // as in MongoDB, whose commands on many documents are not atomic either.
 const (
-	manyStep  = 200     // documents of a job
-	manyBytes = 1 << 20 // of documents, but at least one
-	manyLook  = 2000    // entries and documents that a job goes through to find them
+	manyStep  = 50        // documents of a job
+	manyBytes = 256 << 10 // of documents, but at least one
+	manyLook  = 2000      // entries and documents that a job goes through to find them
 )
+
+// makeWay waits, before a step, until no other command waits for the disk: what the
+// step writes would be synced with it.
+func (e *Engine) makeWay() {
+	if free := e.writer.sync.free(); free != nil {
+		select {
+		case <-free:
+		case <-e.closing:
+		}
+	}
+}
 
 // many is a statement that goes on in steps.
 type many struct {
@@ -82,6 +93,7 @@ func (m *many) rest(res *writeResult, one func(t *tx, coll *collection, r int64,
 		return m.ended(res, err)
 	}
 	for len(list) > 0 && err == nil && len(res.errs) == 0 {
+		m.q.e.makeWay()
 		left := 0
 		was := *res
 		err = m.q.e.writer.writePlain(false, func(t *tx) (err error) {

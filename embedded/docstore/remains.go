@@ -15,8 +15,8 @@ import (
 // indexes are. What one run does not come to is left to the next one's start.
 
 const (
-	freeStep  = 256     // documents
-	freeBytes = 1 << 20 // of documents, but at least one
+	freeStep  = 100       // documents
+	freeBytes = 512 << 10 // of documents, but at least one
 )
 
 // remains is what has to be freed: the documents of collections, by id, and indexes.
@@ -51,6 +51,17 @@ func leftOver(c *conn) (r remains, err error) {
 	return r, err
 }
 
+// Remains counts the collections and indexes that were dropped and are not freed
+// yet.
+func (e *Engine) Remains() (n int, err error) {
+	err = e.read(func(c *conn) error {
+		r, err := leftOver(c)
+		n = len(r.colls) + len(r.indexes)
+		return err
+	})
+	return n, err
+}
+
 // clearLater frees in the background. The command that calls it is being served, so
 // that the store is not closed yet.
 func (e *Engine) clearLater(r remains) {
@@ -79,6 +90,7 @@ func (e *Engine) freeDocuments(colls []int64) error {
 				return errClosed
 			default:
 			}
+			e.makeWay()
 			err := e.writer.write(false, func(t *tx) (err error) {
 				done, err = t.freeSome(id)
 				return err

@@ -49,7 +49,10 @@ func Run(ctx context.Context, messages int, line Line) (err error) {
 		line(op.name, fmt.Sprintf("%s  bare %s  x %.2f", short(f.engine), short(f.bare), ratio(f.engine, f.bare)), goal)
 		line("", fmt.Sprintf("with %d messages %s  x %.2f", small, short(f.small), ratio(f.engine, f.small)), "goal ≤ 1.5")
 	}
-	return large.parallelInserts(ctx, line)
+	if err := large.parallelInserts(ctx, line); err != nil {
+		return err
+	}
+	return large.delays(ctx, line)
 }
 
 // figure is what one operation took, in the middle: with the engine, bare, and
