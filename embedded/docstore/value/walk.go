@@ -22,7 +22,7 @@ func Inside(doc []byte) []byte {
 	if n < 5 || n > len(doc) {
 		return nil
 	}
-	return doc[4 : n-1]
+	return doc[4 : n-1 : n-1] // who appends to it gets a copy
 }
 
 // Next splits the first element off b, which comes from Inside or from the rest
