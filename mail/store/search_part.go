@@ -27,6 +27,8 @@ const (
 	// mostPostings how much is read at once.
 	nearPostings = 64 << 10
 	mostPostings = 1 << 20
+	// pairsWorth messages cost more to read than to look up the pairs of a phrase.
+	pairsWorth = 3
 )
 
 func (g *segment) lookup(ctx context.Context, l search.Lookup) (lower, upper bitmap, err error) {
@@ -65,7 +67,7 @@ func (g *segment) lookup(ctx context.Context, l search.Lookup) (lower, upper bit
 // pairs leaves the messages that may have the pairs: those that do, and those
 // whose pairs nobody has put into the index.
 func (g *segment) pairs(ctx context.Context, pairs []search.Pair, upper bitmap) error {
-	if len(pairs) == 0 || upper.next(0, false) < 0 {
+	if len(pairs) == 0 || upper.count() < pairsWorth {
 		return nil
 	}
 	var known bitmap

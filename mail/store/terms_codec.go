@@ -170,14 +170,21 @@ func decodeMessageTerms(b []byte) (size int64, terms []string, err error) {
 	if n > uint64(len(b)) {
 		return 0, nil, errTerms
 	}
-	terms = make([]string, 0, n)
-	var term []byte
+	var term, text []byte
+	ends := make([]int, 0, n)
 	for range n {
 		term = r.term(term)
-		terms = append(terms, string(term))
+		text = append(text, term...)
+		ends = append(ends, len(text))
 	}
 	if r.bad {
 		return 0, nil, errTerms
+	}
+	// The terms are parts of one text: a message has hundreds.
+	whole, begin := string(text), 0
+	terms = make([]string, n)
+	for i, end := range ends {
+		terms[i], begin = whole[begin:end], end
 	}
 	return size, terms, nil
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"errors"
 	"slices"
@@ -172,42 +171,33 @@ func (m *merge) write(ctx context.Context, w *segmentWriter, docs []termDoc, ren
 	if err := w.table(ctx, docs); err != nil {
 		return err
 	}
-	sources := make(sourceHeap, 0, len(m.old)+len(m.fresh))
+	sources := make(sourceHeap, 0, len(m.old)+len(m.fresh)+1)
 	defer func() {
 		for _, x := range sources {
-			err = errors.Join(err, x.close(context.WithoutCancel(ctx)))
+			err = errors.Join(err, x.source.close(context.WithoutCancel(ctx)))
 		}
 	}()
-	add := func(x termSource) error {
-		ok, err := x.next(ctx)
-		if err != nil || !ok {
-			return errors.Join(err, x.close(ctx))
-		}
-		sources = append(sources, x)
-		return nil
-	}
 	for i, g := range m.old {
 		x, err := g.source(ctx, renamed[i])
-		if err != nil {
-			return err
+		if err == nil {
+			err = sources.add(ctx, x)
 		}
-		if err := add(x); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	if m.pairs != nil {
-		if err := add(newPairsSource(m.pairs, renamed[0])); err != nil {
+		if err := sources.add(ctx, newPairsSource(m.pairs, renamed[0])); err != nil {
 			return err
 		}
 	}
 	for i := range m.fresh {
 		if n := renamed[len(m.old)][i]; n != goneDoc {
-			if err := add(&messageSource{terms: m.fresh[i].terms, number: n}); err != nil {
+			if err := sources.add(ctx, &messageSource{terms: m.fresh[i].terms, number: n}); err != nil {
 				return err
 			}
 		}
 	}
-	heap.Init(&sources)
 	return m.terms(ctx, w, &sources)
 }
 
@@ -215,26 +205,17 @@ func (m *merge) write(ctx context.Context, w *segmentWriter, docs []termDoc, ren
 func (m *merge) terms(ctx context.Context, w *segmentWriter, sources *sourceHeap) (err error) {
 	var list []uint32
 	var marks bitmap
-	for sources.Len() > 0 {
-		term := (*sources)[0].term()
+	for len(*sources) > 0 {
+		term := (*sources)[0].term
 		list = list[:0]
 		parts := 0
-		for sources.Len() > 0 && (*sources)[0].term() == term {
-			x := (*sources)[0]
-			if list, err = x.numbers(list); err != nil {
+		for len(*sources) > 0 && (*sources)[0].term == term {
+			if list, err = (*sources)[0].source.numbers(list); err != nil {
 				return err
 			}
 			parts++
-			ok, err := x.next(ctx)
-			switch {
-			case err != nil:
+			if err := sources.next(ctx); err != nil {
 				return err
-			case ok:
-				heap.Fix(sources, 0)
-			default:
-				if err := heap.Pop(sources).(termSource).close(ctx); err != nil { //nolint:forcetypeassert // holds nothing else
-					return err
-				}
 			}
 		}
 		if parts > 1 {

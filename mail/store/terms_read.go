@@ -64,22 +64,32 @@ func (g *segment) block(ctx context.Context, term string, strictly bool) (*termR
 	return &r, fail("read dictionary", err)
 }
 
-// entries calls f for every term from low on and before high, by blocks from the
-// last one backwards: mostly one block has them all.
+// entries calls f for every term from low on and before high. Mostly one block has
+// them all; else the others are the one that low is in, and those between.
 func (g *segment) entries(ctx context.Context, low, high string, f func(term []byte, e termEntry) error) error {
-	r, err := g.block(ctx, high, true)
-	base := len(g.key('d'))
-	for err == nil && r != nil {
-		if err = eachEntry(r.Data, low, high, f); err != nil {
+	last, err := g.block(ctx, high, true)
+	if err != nil || last == nil {
+		return err
+	}
+	if err := eachEntry(last.Data, low, high, f); err != nil {
+		return err
+	}
+	base := g.key('d')
+	if last.Kind <= base+low {
+		return nil
+	}
+	first, err := g.block(ctx, low, false)
+	if err != nil {
+		return err
+	}
+	from := base
+	if first != nil {
+		if err := eachEntry(first.Data, low, high, f); err != nil {
 			return err
 		}
-		first := r.Kind[base:]
-		if first <= low {
-			return nil
-		}
-		r, err = g.block(ctx, first, true)
+		from = first.Kind
 	}
-	return err
+	return g.blocks(ctx, key("$gt", from, "$lt", last.Kind), func(r *termRecord) error { return eachEntry(r.Data, low, high, f) })
 }
 
 // eachEntry goes through a dictionary block.
@@ -112,14 +122,16 @@ func eachEntry(data []byte, low, high string, f func([]byte, termEntry) error) e
 
 // dictionary calls f for every term of the segment.
 func (g *segment) dictionary(ctx context.Context, f func(term []byte, e termEntry) error) error {
-	return g.blocks(ctx, 'd', func(r *termRecord) error { return eachEntry(r.Data, "", highest, f) })
+	return g.blocks(ctx, g.all('d'), func(r *termRecord) error { return eachEntry(r.Data, "", highest, f) })
 }
 
-// blocks reads all blocks of a kind in order.
-func (g *segment) blocks(ctx context.Context, kind byte, f func(*termRecord) error) error {
+// all is the range of a kind's blocks.
+func (g *segment) all(kind byte) bson.D { return key("$gte", g.key(kind), "$lt", g.key(kind)+highest) }
+
+// blocks reads the blocks of a range in order.
+func (g *segment) blocks(ctx context.Context, keys bson.D, f func(*termRecord) error) error {
 	const op = "read term index"
-	base := g.key(kind)
-	cur, err := g.s.terms.Find(ctx, key("user", g.user, "k", key("$gte", base, "$lt", base+highest)),
+	cur, err := g.s.terms.Find(ctx, key("user", g.user, "k", keys),
 		options.Find().SetSort(key("k", 1)).SetHint(indexTerms).SetBatchSize(64))
 	if err != nil {
 		return fail(op, err)
@@ -216,7 +228,7 @@ func (g *segment) doc(ctx context.Context, i int) (*termDoc, error) {
 // table reads all rows.
 func (g *segment) table(ctx context.Context) ([]termDoc, error) {
 	out := make([]termDoc, 0, g.N)
-	err := g.blocks(ctx, 't', func(r *termRecord) error {
+	err := g.blocks(ctx, g.all('t'), func(r *termRecord) error {
 		rows, err := decodeDocs(r.Data)
 		out = append(out, rows...)
 		return err

@@ -48,6 +48,7 @@ type segmentSource struct {
 	post    *mongo.Cursor
 	block   termReader
 	current []byte
+	name    string // current
 	entry   termEntry
 	data    []byte // postings that were read and not used
 	list    []byte
@@ -86,6 +87,7 @@ func (m *segmentSource) next(ctx context.Context) (bool, error) {
 		m.current = m.current[:0]
 	}
 	m.current = m.block.term(m.current)
+	m.name = string(m.current)
 	m.entry = m.block.entry(0)
 	if m.block.bad {
 		return false, errTerms
@@ -104,7 +106,7 @@ func (m *segmentSource) next(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-func (m *segmentSource) term() string { return string(m.current) }
+func (m *segmentSource) term() string { return m.name }
 
 func (m *segmentSource) numbers(to []uint32) ([]uint32, error) {
 	err := eachPosting(m.list, m.g.Form, m.entry.count, m.g.N, func(i uint32) {
@@ -119,25 +121,59 @@ func (m *segmentSource) close(ctx context.Context) error {
 	return errors.Join(m.dict.Close(ctx), m.post.Close(ctx))
 }
 
-// sourceHeap has the source with the lowest term on top.
-type sourceHeap []termSource
-
-// Len, Less, Swap, Push and Pop are container/heap's.
-func (h sourceHeap) Len() int           { return len(h) }
-func (h sourceHeap) Less(i, j int) bool { return h[i].term() < h[j].term() }
-func (h sourceHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-
-// Push adds a source.
-func (h *sourceHeap) Push(x any) {
-	if s, ok := x.(termSource); ok {
-		*h = append(*h, s)
-	}
+// sourceHeap is a binary heap with the source of the lowest term on top. It keeps
+// the terms beside the sources: a merge compares several of them for each one that
+// it writes.
+type sourceHeap []struct {
+	term   string
+	source termSource
 }
 
-// Pop takes the last one.
-func (h *sourceHeap) Pop() any {
-	old := *h
-	out := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return out
+// add puts a source at its term into the heap; one without a term is closed.
+func (h *sourceHeap) add(ctx context.Context, x termSource) error {
+	ok, err := x.next(ctx)
+	if err != nil || !ok {
+		return errors.Join(err, x.close(ctx))
+	}
+	*h = append(*h, struct {
+		term   string
+		source termSource
+	}{x.term(), x})
+	for i := len(*h) - 1; i > 0 && (*h)[i].term < (*h)[(i-1)/2].term; i = (i - 1) / 2 {
+		(*h)[i], (*h)[(i-1)/2] = (*h)[(i-1)/2], (*h)[i]
+	}
+	return nil
+}
+
+// next takes the source on top to its next term, or out.
+func (h *sourceHeap) next(ctx context.Context) error {
+	list := *h
+	x := list[0].source
+	ok, err := x.next(ctx)
+	if err != nil {
+		return err
+	}
+	if ok {
+		list[0].term = x.term()
+	} else {
+		last := len(list) - 1
+		list[0] = list[last]
+		list = list[:last]
+		*h = list
+		err = x.close(ctx)
+	}
+	for i := 0; ; {
+		least := 2*i + 1
+		if least >= len(list) {
+			return err
+		}
+		if least+1 < len(list) && list[least+1].term < list[least].term {
+			least++
+		}
+		if list[i].term <= list[least].term {
+			return err
+		}
+		list[i], list[least] = list[least], list[i]
+		i = least
+	}
 }

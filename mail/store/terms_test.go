@@ -60,6 +60,29 @@ func TestWholeBodyAndTextAttachmentsAreFound(t *testing.T) {
 	}
 }
 
+// TestLargeDictionary: a prefix whose words fill several blocks of a dictionary.
+func TestLargeDictionary(t *testing.T) {
+	s := storetest.New(t).Open(func(o *store.Options) { o.FreshTerms = 3 })
+	u := newUser(t, s, "ann")
+	box := inbox(t, s, u.ID).ID
+	for _, first := range []string{"a", "b", "c"} {
+		var body strings.Builder
+		for i := range 6000 {
+			fmt.Fprintf(&body, "%s%05dx ", first, i*7)
+		}
+		appendTo(t, s, u.ID, box, letterOf("large", "text/plain", body.String()))
+	}
+	must(s.IndexTerms(context.Background(), u.ID))(t)
+	want := map[string]int{"a0*": 1, "b*": 1, "c0*": 1, "d*": 0, "b0*": 1, "b01*": 1, "b41*": 1, "b42*": 0, "c41993x": 1, "a00000x": 1, "a00001x": 0, "b0 OR b1*": 1, "subject:b*": 0, `"b00007x b00014x"`: 1}
+	wantFinds(t, s, u.ID, want)
+	for value, n := range map[string]int{"0070x": 3, "b0070": 1, "b9": 0, "b00070x": 1, "1993": 3, "x c0": 1, "x d0": 0} {
+		found := must(s.Search(context.Background(), store.Search{User: u.ID, Query: search.Text{In: search.InBody, Value: value, Mode: search.Substring}}))(t)
+		if len(found.Messages) != n {
+			t.Errorf("substring %s: %d found, want %d", value, len(found.Messages), n)
+		}
+	}
+}
+
 // TestMailOfOthersIsTakenIn: messages whose writer knows nothing of the index, as
 // WildDuck's and all old ones.
 func TestMailOfOthersIsTakenIn(t *testing.T) {
