@@ -7,7 +7,7 @@ import (
 )
 
 // maxRTF is how much RTF is looked at, decompressed.
-const maxRTF = 4 << 20
+const maxRTF = 3 << 20
 
 // textOfTNEF takes the text in winmail.dat for the message's when it has no
 // other: Exchange then sends nothing else (MS-OXCMAIL 2.1.3.1). HTML counts before
@@ -16,10 +16,14 @@ func (d *deriver) textOfTNEF() {
 	if d.tnef == nil || !d.isBlank() {
 		return
 	}
-	html := d.htmlOfTNEF()
+	var unpacked []byte
+	if len(d.tnef.HTML) == 0 {
+		unpacked = d.unpackRTF()
+	}
+	html := d.htmlOfTNEF(unpacked)
 	plain, _ := decodeCharset(d.tnef.Text, d.tnef.TextCharset)
 	if html == "" && strings.TrimSpace(plain) == "" {
-		plain = rtf.Text(d.unpackRTF(), rtfText, maxText)
+		plain = rtf.Text(unpacked, rtfText, maxText)
 	}
 	if plain = strings.ReplaceAll(d.cutText(plain), "\x00", ""); plain == "" && html == "" {
 		return
@@ -30,13 +34,13 @@ func (d *deriver) textOfTNEF() {
 	}
 }
 
-// htmlOfTNEF gives the HTML, which may be encapsulated in RTF; "" for none.
-func (d *deriver) htmlOfTNEF() string {
+// htmlOfTNEF gives the HTML, which may be encapsulated in the RTF; "" for none.
+func (d *deriver) htmlOfTNEF(inRTF []byte) string {
 	html := ""
 	if len(d.tnef.HTML) > 0 {
 		html = d.decodeCharset(d.tnef.HTML, "text/html", d.tnef.HTMLCharset)
-	} else if inRTF, ok := rtf.HTML(d.unpackRTF(), rtfText, maxText); ok {
-		html = inRTF
+	} else if found, ok := rtf.HTML(inRTF, rtfText, maxText); ok {
+		html = found
 	}
 	return strings.TrimSpace(strings.ReplaceAll(d.cutText(html), "\x00", ""))
 }

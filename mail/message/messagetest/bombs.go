@@ -138,7 +138,12 @@ func html(rep func(string) string, add func(string, ...string)) {
 func files(size int, rep func(string) string, add func(string, ...string)) {
 	add("uuencoded files", "\r\n", rep("begin 644 a\r\n#86)C\r\n`\r\nend\r\n"))
 	add("uuencode begun", "\r\n", rep("begin 644 a\r\n"))
-	add("TNEF attachments", "Content-Type: application/ms-tnef\r\nContent-Transfer-Encoding: base64\r\n\r\n", tnef(size/4*3))
+	const winmail = "Content-Type: application/ms-tnef\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+	add("TNEF attachments", winmail, tnef(size/4*3))
+	add("TNEF with RTF that changes its charset", winmail, tnefText(size/4*3, `{\ansicpg1251 \'c0}`))
+	add("TNEF with RTF groups", winmail, tnefText(size/4*3, `{{{{{{{{{{{{{{{{{{{`))
+	add("TNEF with RTF words", winmail, tnefText(size/4*3, `\f1\fs20\u1234 ?\par `))
+	add("TNEF with HTML in RTF", winmail, tnefText(size/4*3, `\fromhtml1{\*\htmltag <p>}`))
 	add("parts with names", mixed, rep("--b\r\nContent-Type: application/x; name=\"a.exe\"\r\n\r\nx\r\n"))
 }
 
@@ -151,11 +156,56 @@ func tnef(size int) string {
 	attribute = binary.LittleEndian.AppendUint32(attribute, 14)
 	attribute = append(append(attribute, make([]byte, 14)...), 0, 0)
 	stream := append([]byte{0x78, 0x9f, 0x3e, 0x22, 1, 0}, []byte(strings.Repeat(string(attribute), size/len(attribute)))...)
-	text := base64.StdEncoding.EncodeToString(stream)
-	var b strings.Builder
+	return lines(stream)
+}
+
+// tnefText is a stream whose text is compressed RTF (MS-OXRTFCP) that repeats
+// the seed as often as it unpacks to.
+func tnefText(size int, seed string) string {
+	const window, filled, longest = 4096, 207, 17
+	packed := make([]byte, 16, size)
+	binary.LittleEndian.PutUint32(packed[8:], 0x75465a4c)
+	at := filled
+	for i, c := range []byte(seed) {
+		if i%8 == 0 {
+			packed = append(packed, 0)
+		}
+		packed, at = append(packed, c), at+1
+	}
+	for range (8 - len(seed)%8) % 8 { // to the end of the run
+		packed, at = append(packed, ' '), at+1
+	}
+	period := at - filled
+	for len(packed)+17 < size {
+		packed = append(packed, 0xff)
+		for range 8 {
+			reference := (at-period)%window<<4 | (longest - 2)
+			packed = binary.BigEndian.AppendUint16(packed, uint16(reference)) //nolint:gosec // twelve bits and four
+			at += longest
+		}
+	}
+	binary.LittleEndian.PutUint32(packed, u32(len(packed)-4))
+	binary.LittleEndian.PutUint32(packed[4:], 1<<30)
+	properties := binary.LittleEndian.AppendUint32(nil, 1)
+	properties = append(properties, 0x02, 0x01, 0x09, 0x10)
+	properties = binary.LittleEndian.AppendUint32(properties, 1)
+	properties = binary.LittleEndian.AppendUint32(properties, u32(len(packed)))
+	properties = append(append(properties, packed...), 0, 0, 0)
+	stream := []byte{0x78, 0x9f, 0x3e, 0x22, 1, 0, 1}
+	stream = binary.LittleEndian.AppendUint32(stream, 0x00069003)
+	stream = binary.LittleEndian.AppendUint32(stream, u32(len(properties)))
+	return lines(append(append(stream, properties...), 0, 0))
+}
+
+func u32(n int) uint32 { return uint32(n) } //nolint:gosec // a bomb is shorter
+
+// lines is base64 as mail has it.
+func lines(b []byte) string {
+	text := base64.StdEncoding.EncodeToString(b)
+	var out strings.Builder
 	for len(text) > 76 {
-		b.WriteString(text[:76] + "\r\n")
+		out.WriteString(text[:76] + "\r\n")
 		text = text[76:]
 	}
-	return b.String() + text + "\r\n"
+	return out.String() + text + "\r\n"
 }

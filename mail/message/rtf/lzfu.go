@@ -16,6 +16,7 @@ const (
 	kindPacked  = 0x75465a4c // LZFu
 	kindPlain   = 0x414c454d // MELA
 	windowSize  = 4096
+	longest     = 17
 	windowStart = "{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript \\fdecor MS Sans Serif" +
 		"SymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par \\pard\\plain\\f0\\fs20\\b\\i\\u\\tab\\tx"
 )
@@ -40,7 +41,8 @@ func Decompress(b []byte, limit int) ([]byte, error) {
 	case kind != kindPacked:
 		return nil, ErrFormat
 	}
-	out, ended := unpack(b, limit)
+	// Eight references of 17 bytes are the most that 17 bytes stand for.
+	out, ended := unpack(make([]byte, 0, min(limit, int(min(size, 1<<30)), len(b)*8+longest)), b, limit)
 	// MS-OXRTFCP 2.1.3.2: a CRC that begins with zero and is not inverted.
 	return out, orFormat(whole && ended && ^crc32.Update(^uint32(0), crc32.IEEETable, b) == sum)
 }
@@ -54,7 +56,7 @@ func orFormat(ok bool) error {
 
 // unpack reads runs: a byte whose bits say what each of the next eight tokens
 // is, a byte as it stands or a reference into the last 4,096 bytes.
-func unpack(b []byte, limit int) (out []byte, ended bool) {
+func unpack(out, b []byte, limit int) (all []byte, ended bool) {
 	var window [windowSize]byte
 	at := copy(window[:], windowStart)
 	for len(b) > 0 {

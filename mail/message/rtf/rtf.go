@@ -79,11 +79,12 @@ type reader struct {
 
 	out     strings.Builder
 	pending []byte // bytes in the group's charset
+	short   map[shortText]string
 }
 
 func read(b []byte, decode Decoder, limit int, html bool) string {
 	r := &reader{
-		in: b, decode: decode, limit: limit, html: html, ansi: "windows-1252", fonts: map[int]string{},
+		in: b, decode: decode, limit: limit, html: html, ansi: "windows-1252", fonts: map[int]string{}, short: map[shortText]string{},
 		group: group{uc: 1, charset: "windows-1252"},
 	}
 	for len(r.in) > 0 && r.out.Len()+len(r.pending) < limit {
@@ -138,7 +139,7 @@ func (r *reader) control() {
 	c := r.in[0]
 	if isLetter(c) {
 		word, number, has := r.word()
-		r.obey(word, number, has)
+		r.obey(string(word), number, has) // not kept, so it costs no memory
 		return
 	}
 	r.in = r.in[1:]
@@ -165,12 +166,12 @@ func (r *reader) control() {
 }
 
 // word reads letters, a number, and the space that may end them.
-func (r *reader) word() (word string, number int, has bool) {
+func (r *reader) word() (word []byte, number int, has bool) {
 	n := 0
 	for n < len(r.in) && n < 32 && isLetter(r.in[n]) {
 		n++
 	}
-	word, r.in = string(r.in[:n]), r.in[n:]
+	word, r.in = r.in[:n], r.in[n:]
 	sign := 1
 	if len(r.in) > 1 && r.in[0] == '-' && isDigit(r.in[1]) {
 		sign, r.in = -1, r.in[1:]
@@ -281,10 +282,53 @@ func (r *reader) write(s string) {
 }
 
 func (r *reader) flush() {
-	if len(r.pending) > 0 {
+	switch n := len(r.pending); {
+	case n == 0:
+		return
+	case r.isPlain():
+		r.out.Write(r.pending)
+	case n > maxShort:
 		r.out.WriteString(r.decode(r.pending, r.charset))
-		r.pending = r.pending[:0]
+	default:
+		// Text that changes its charset often is short between changes.
+		key := shortText{charset: r.charset, size: n}
+		copy(key.text[:], r.pending)
+		s, ok := r.short[key]
+		if !ok {
+			s = r.decode(r.pending, r.charset)
+			if len(r.short) < maxShorts {
+				r.short[key] = s
+			}
+		}
+		r.out.WriteString(s)
 	}
+	r.pending = r.pending[:0]
+}
+
+// Short texts that were decoded already are remembered, so many of them.
+const (
+	maxShort  = 8
+	maxShorts = 2000
+)
+
+type shortText struct {
+	charset string
+	text    [maxShort]byte
+	size    int
+}
+
+// isPlain reports pending ASCII in a charset that has it at its place.
+func (r *reader) isPlain() bool {
+	switch r.charset {
+	case "utf-16le", "iso-2022-jp", "cp65000":
+		return false
+	}
+	for _, c := range r.pending {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // symbols are words that stand for text, in text and in HTML.
