@@ -146,3 +146,30 @@ func TestAutoreplyAPI(t *testing.T) {
 	w.json("PUT", path, map[string]any{"status": true}, w.token(other.ID, "user")...).fails(403, "MissingPrivileges")
 	w.json("PUT", "/users/"+mail.NewID().String()+"/autoreply", map[string]any{"status": true}).fails(404, "UserNotFound")
 }
+
+// With a second factor the master password opens no program's scope; an
+// application password does, and asks for nothing more. A suspended account and
+// a scope that is switched off stay closed to it.
+func TestASPBesideSecondFactor(t *testing.T) {
+	w := newWorld(t)
+	made := w.json("POST", "/users", map[string]any{"username": "anna", "password": "correct horse 7", "disabledScopes": []any{"pop3"}}).ok()
+	id, _ := made.at("id").(string)
+	user, err := mail.ParseID(id)
+	must(t, err)
+	_, err = w.store.SetupTOTP(t.Context(), user)
+	must(t, err)
+	_, err = w.store.EnableTOTP(t.Context(), user, func(string) bool { return true })
+	must(t, err)
+	w.json("POST", "/users/"+id+"/asps", map[string]any{"description": "all", "password": "abcdefghijklmnop"}).ok()
+	login := func(password, scope string) answer {
+		t.Helper()
+		return w.json("POST", "/authenticate", map[string]any{"username": "anna", "password": password, "scope": scope})
+	}
+	login("correct horse 7", "imap").fails(403, "AuthFailed")
+	login("correct horse 7", "master").ok().is([]any{"totp"}, "require2fa")
+	login("abcdefghijklmnop", "imap").ok().is(false, "require2fa")
+	login("abcdefghijklmnop", "pop3").fails(403, "InvalidAuthScope")
+	_, err = w.store.EditUser(t.Context(), user, func(a *store.Account) error { a.Suspended = true; return nil })
+	must(t, err)
+	login("abcdefghijklmnop", "imap").fails(403, "AuthFailed")
+}
