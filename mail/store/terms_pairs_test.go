@@ -106,7 +106,7 @@ func TestEarlierIndex(t *testing.T) {
 		}
 	}
 	// While another one works on the account nobody brings it up to date.
-	lock := must(env.Signal.Lock(ctx, "eider_terms:"+w.user.String(), time.Minute))(t)
+	lock := must(env.Signal.Lock(ctx, "eider_terms:"+w.user.String(), 10*time.Minute))(t)
 	if all, pairs := paired(t, env, w.user); all == 0 || pairs != 0 {
 		t.Fatalf("%d messages in segments, %d with pairs: this is no earlier index", all, pairs)
 	}
