@@ -154,10 +154,10 @@ func (s *Store) storeRound(ctx context.Context, sel Selection, todo []flagUpdate
 		models[i] = mongo.NewUpdateOneModel().SetFilter(todo[i].row.guard(sel.Mailbox)).
 			SetUpdate(flagUpdateDoc(stateOf(sel.Mailbox, got.modseq, todo[i].flags), todo[i].flags))
 	}
-	res, err := s.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	matched, err := s.updateMessages(ctx, models)
 	rest, cancel := after(ctx)
 	defer cancel()
-	if err == nil && int(res.MatchedCount) == len(todo) {
+	if err == nil && matched == len(todo) {
 		s.flagsStored(rest, sel, todo, &got, out)
 		return nil, nil
 	}
@@ -179,6 +179,33 @@ func (s *Store) storeRound(ctx context.Context, sel Selection, todo []flagUpdate
 	}
 	s.flagsStored(rest, sel, kept, &got, out)
 	return again, fail(op, err)
+}
+
+// updateStep is how many updates go in one command to the embedded store.
+const updateStep = 20
+
+// updateMessages updates messages and gives how many there were. The embedded
+// store has one writer, and whoever delivers meanwhile waits for the command that
+// it is at: so there they go in several small ones. It also has one log, in which
+// the last, which waits for the disk, makes those before it durable as well.
+func (s *Store) updateMessages(ctx context.Context, models []mongo.WriteModel) (matched int, err error) {
+	step := len(models)
+	if s.embedded {
+		step = updateStep
+	}
+	for len(models) > 0 {
+		n, to := min(step, len(models)), s.messages
+		if n < len(models) {
+			to = s.hints
+		}
+		res, err := to.BulkWrite(ctx, models[:n], options.BulkWrite().SetOrdered(false))
+		if err != nil {
+			return matched, err
+		}
+		matched += int(res.MatchedCount)
+		models = models[n:]
+	}
+	return matched, nil
 }
 
 // flagsStored does what follows the durable updates.

@@ -7,7 +7,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/eidermail/eider/mail"
@@ -135,11 +134,7 @@ func (m *mover) round(ctx context.Context, rows []stateRecord) ([]mail.UID, erro
 // is given up may still be done, after it has been looked at what was.
 func (m *mover) write(ctx context.Context, models []mongo.WriteModel) (matched int, err error) {
 	if !m.s.sharded {
-		res, err := m.s.messages.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
-		if err != nil {
-			return 0, err
-		}
-		return int(res.MatchedCount), nil
+		return m.s.updateMessages(ctx, models)
 	}
 	var found atomic.Int64
 	var group errgroup.Group
