@@ -53,7 +53,8 @@ func (s *Store) settleStored(ctx context.Context, user mail.ID, k threadKeys) ma
 // followSources is called once copies are stored: the conversation that they
 // took from their sources may have been merged away meanwhile. A merge looks
 // for messages until it finds none, so either it saw a copy, or the source was
-// moved to the other conversation before the copy was there.
+// moved to the other conversation before the copy was there. A source that was
+// deleted for good may have taken its words along (keepTerms).
 func (s *Store) followSources(ctx context.Context, sel Selection, docs []copyRecord) {
 	uids := make([]mail.UID, len(docs))
 	for i := range docs {
@@ -69,18 +70,23 @@ func (s *Store) followSources(ctx context.Context, sel Selection, docs []copyRec
 		now[rows[i].ID] = rows[i].Thread
 	}
 	merged := map[bson.ObjectID]bool{}
+	var gone []mail.ID
 	for i := range docs {
 		was := docs[i].Thread
 		is, there := now[docs[i].ID]
 		switch {
 		case !there:
 			s.settleStored(ctx, sel.User, readThreadKeys(docs[i].raw))
+			gone = append(gone, rawID(docs[i].raw.Lookup("root")))
 		case is != was && !merged[was]:
 			merged[was] = true
 			if err := s.moveThread(ctx, sel.User, mail.ID(was), mail.ID(is)); err != nil {
 				s.log.LogAttrs(ctx, slog.LevelWarn, "settle conversations of copies", slog.String("user", sel.User.String()), slog.Any("err", err))
 			}
 		}
+	}
+	if len(gone) > 0 {
+		s.keepTerms(ctx, sel.User, gone)
 	}
 }
 

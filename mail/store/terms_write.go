@@ -89,6 +89,7 @@ func (s *Store) forgetTerms(ctx context.Context, user mail.ID, roots []mail.ID) 
 		return
 	}
 	s.dropTerms(ctx, user, dead...)
+	s.keepTerms(ctx, user, dead)
 	_, err = s.terms.UpdateOne(ctx, key("_id", oid(user), "user", oid(user)), bson.D{
 		{Key: "$inc", Value: key("dead", len(dead), "gen", 1)}, {Key: "$min", Value: key("gone", s.now())},
 	})
@@ -96,6 +97,34 @@ func (s *Store) forgetTerms(ctx context.Context, user mail.ID, roots []mail.ID) 
 		s.log.LogAttrs(ctx, slog.LevelWarn, "note deleted messages for the index", slog.String("user", user.String()), slog.Any("err", err))
 	}
 	s.worker.nudge(user)
+}
+
+// keepTerms indexes anew those of the roots that have a message. A message that
+// is copied while it is deleted may lose its words after the deletion has looked
+// for copies and before the copy is there. The deletion calls this once the words
+// are gone, the copy once it is stored, so whoever is last mends it.
+func (s *Store) keepTerms(ctx context.Context, user mail.ID, roots []mail.ID) {
+	const op = "look for copies of deleted messages"
+	cur, err := s.messages.Find(ctx, key("user", oid(user), "root", key("$in", oids(roots))), options.Find().
+		SetProjection(key("_id", 0, "root", 1, "mailbox", 1, "uid", 1)).SetHint(indexRoot))
+	var rows []struct {
+		Root    bson.ObjectID `bson:"root"`
+		Mailbox bson.ObjectID `bson:"mailbox"`
+		UID     int64         `bson:"uid"`
+	}
+	if err == nil {
+		err = cur.All(ctx, &rows)
+	}
+	done := map[bson.ObjectID]bool{}
+	for i := range rows {
+		if r := &rows[i]; err == nil && !done[r.Root] {
+			done[r.Root] = true
+			err = s.addTerms(ctx, user, r.Mailbox, []unseenRow{{Root: r.Root, UID: r.UID}})
+		}
+	}
+	if err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, op, slog.String("user", user.String()), slog.Any("err", err))
+	}
 }
 
 // aliveRoots tells which roots have a message, in a mailbox or in the archive.

@@ -30,7 +30,8 @@ var errNoPatterns = errors.New("the mailbox has no messages to multiply")
 // Multiply fills a mailbox with n more messages like those that are in it: the
 // same documents under ids, UIDs, mod-sequences, dates and conversations of
 // their own. It is much faster than n deliveries, for what is measured at a
-// size. The database must not be in use; o says where it is.
+// size. The copies are not in the term index, though they say so. The database must
+// not be in use; o says where it is.
 func Multiply(ctx context.Context, o store.Options, user, mailbox mail.ID, n int) (err error) {
 	client, err := mongo.Connect(options.Client().ApplyURI(o.URI).SetDialer(o.Dialer))
 	if err != nil {
