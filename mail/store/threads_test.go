@@ -257,7 +257,7 @@ func TestCopyAndRestoreDuringMergeFollow(t *testing.T) {
 					merged = true
 					appendTo(t, one, u.ID, box, letter("root@x", "Plan", "<other@x>"))
 					if vanish {
-						must(one.Expunge(ctx, sel(source.UID), store.ExpungeOptions{Archive: true}))(t)
+						must(one.Expunge(ctx, sel(source.UID), store.ExpungeOptions{}))(t)
 					}
 				}
 			})
