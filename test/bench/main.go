@@ -14,6 +14,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/eidermail/eider/test/harness"
 )
 
 // report prints one line of the result.
@@ -81,9 +83,11 @@ func main() {
 		}
 		if err != nil {
 			_, _ = fmt.Fprintf(os.Stderr, "bench: %s: %v\n", part.name, err)
+			harness.RemoveBinary()
 			os.Exit(1)
 		}
 	}
+	harness.RemoveBinary()
 }
 
 // sample is a set of measured times.

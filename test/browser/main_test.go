@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 			code = 1
 		}
 	}
+	harness.RemoveBinary()
 	os.Exit(code)
 }
 

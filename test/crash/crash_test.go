@@ -28,6 +28,8 @@ import (
 	"github.com/eidermail/eider/test/harness"
 )
 
+func TestMain(m *testing.M) { harness.Main(m) }
+
 const (
 	senders = 8
 	people  = 3

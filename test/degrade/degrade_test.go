@@ -21,6 +21,8 @@ import (
 	"github.com/eidermail/eider/test/harness"
 )
 
+func TestMain(m *testing.M) { harness.Main(m) }
+
 const (
 	address  = "ann@eider.localhost"
 	password = "long enough a password 7"

@@ -29,6 +29,7 @@ const startTimeout = 60 * time.Second
 // a build costs seconds.
 var build struct {
 	sync.Once
+	dir  string // "": nothing was built
 	path string
 	err  error
 }
@@ -46,7 +47,7 @@ func Binary() (string, error) {
 			build.err = err
 			return
 		}
-		build.path = filepath.Join(dir, "eider")
+		build.dir, build.path = dir, filepath.Join(dir, "eider")
 		root, err := moduleRoot()
 		if err != nil {
 			build.err = err
@@ -63,6 +64,21 @@ func Binary() (string, error) {
 		}
 	})
 	return build.path, build.err
+}
+
+// Main runs a package's tests and removes the binary that they have built. It is
+// for TestMain of every package that calls Binary.
+func Main(m *testing.M) {
+	code := m.Run()
+	RemoveBinary()
+	os.Exit(code)
+}
+
+// RemoveBinary removes what Binary has built.
+func RemoveBinary() {
+	if build.dir != "" {
+		_ = os.RemoveAll(build.dir)
+	}
 }
 
 // moduleRoot is the folder of go.mod above the working directory.

@@ -37,6 +37,8 @@ import (
 	"github.com/eidermail/eider/test/harness"
 )
 
+func TestMain(m *testing.M) { harness.Main(m) }
+
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, params(t, nil, testscript.Params{Dir: "testdata"}))

@@ -27,6 +27,8 @@ import (
 	"github.com/eidermail/eider/test/harness"
 )
 
+func TestMain(m *testing.M) { harness.Main(m) }
+
 const (
 	password = "seven calm eiders drift north"
 	// patience bounds the wait for anything.

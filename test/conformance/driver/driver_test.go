@@ -11,6 +11,8 @@ import (
 	"github.com/eidermail/eider/test/harness"
 )
 
+func TestMain(m *testing.M) { harness.Main(m) }
+
 func TestNodeDriver(t *testing.T) {
 	if os.Getenv("EIDER_TEST_MONGO") != "" {
 		t.Skip("with EIDER_TEST_MONGO there is no embedded store")
