@@ -11,16 +11,17 @@ func ParseAddressList(s string) []Address {
 	return decodeAddresses(list)
 }
 
-// decodeAddresses decodes the names of a list.
+// decodeAddresses decodes the names of a list. What decodes to nothing is left
+// out.
 func decodeAddresses(list []Address) []Address {
 	if list == nil {
 		return nil
 	}
-	out := make([]Address, len(list))
-	for i, a := range list {
-		out[i] = Address{Name: cleanText(DecodeHeader(a.Name)), Address: DecodeHeader(a.Address)}
-		if a.Group != nil {
-			out[i].Group = decodeAddresses(a.Group)
+	out := make([]Address, 0, len(list))
+	for _, a := range list {
+		decoded := Address{Name: cleanText(DecodeHeader(a.Name)), Address: DecodeHeader(a.Address), Group: decodeAddresses(a.Group)}
+		if decoded.Name != "" || decoded.Address != "" || decoded.Group != nil {
+			out = append(out, decoded)
 		}
 	}
 	return out
