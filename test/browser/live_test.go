@@ -145,6 +145,7 @@ func TestLiveFromElsewhere(t *testing.T) {
 	if p.is(`document.querySelector("#reader").dataset.id`) {
 		t.Error("the other window's message opened here")
 	}
+	other.wait(`document.querySelector("#reader").dataset.id`) // the key is for the message that is open
 	other.keys("e")
 	p.wait("!" + row("Letter 2."))
 	p.click(`[data-folder][data-use=archive]`)
