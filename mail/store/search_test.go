@@ -78,12 +78,21 @@ func newLetter(t testing.TB, r *rand.Rand, n int) foundLetter {
 		name, value, _ := strings.Cut(line, ":")
 		l.item.Headers = append(l.item.Headers, message.HeaderField{Key: name, Value: message.DecodeHeader(value)})
 	}
-	l.item.Set(search.InFrom, from.Name+" <"+from.Address+">")
-	l.item.Set(search.InTo, to.Name+" <"+to.Address+">")
+	l.item.Set(search.InFrom, written(from))
+	l.item.Set(search.InTo, written(to))
 	l.item.Set(search.InSubject, c.Subject)
 	l.item.Set(search.InBody, body)
 	l.item.Sent = c.Date
 	return l
+}
+
+// written is a person as the header has it: a name with characters that mean
+// something there is quoted, unless encoded words carry it.
+func written(a message.Address) string {
+	if ascii := !strings.ContainsFunc(a.Name, func(r rune) bool { return r >= 0x80 }); ascii && strings.ContainsAny(a.Name, `.,:;<>()[]@"\`) {
+		return `"` + a.Name + `" <` + a.Address + ">"
+	}
+	return a.Name + " <" + a.Address + ">"
 }
 
 // anyCondition draws a query.
