@@ -321,24 +321,7 @@ func (t *tx) bury(ix *indexDef) error {
 // purge removes the entries of indexes that are no more, in steps. What it does not
 // come to is left to the next start.
 func (e *Engine) purge(ids []int64) error {
-	for _, id := range ids {
-		for done := false; !done; {
-			select {
-			case <-e.closing:
-				return errClosed
-			default:
-			}
-			e.makeWay()
-			err := e.writer.write(false, func(t *tx) (err error) {
-				done, err = t.purgeSome(id)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return e.inSteps(ids, func(t *tx, id int64) (bool, error) { return t.purgeSome(id) })
 }
 
 func (t *tx) purgeSome(id int64) (done bool, err error) {

@@ -1,11 +1,8 @@
 package docstore_test
 
 import (
-	"bufio"
 	"context"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -81,22 +78,14 @@ func addRows(ctx context.Context, coll *mongo.Collection, worker int) error {
 // documents that were acknowledged, and how many lines came during builds.
 func killedBuilding(t *testing.T, path string) (there []int, during int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), builderPath+"="+path)
-	var said strings.Builder
-	cmd.Stderr = &said
-	out := must(cmd.StdoutPipe())(t)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	builds, making, wanted := 0, false, 1+rand.IntN(3)
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		words := strings.Fields(lines.Text())
+	said := runUntilKilled(t, builderPath, path, func(line string, kill func(time.Duration)) {
+		words := strings.Fields(line)
 		switch words[0] {
 		case "making":
 			making = true
 			if builds++; builds == wanted {
-				time.AfterFunc(time.Duration(rand.IntN(60))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+				kill(time.Duration(rand.IntN(60)) * time.Millisecond)
 			}
 		case "made":
 			making = false
@@ -108,10 +97,9 @@ func killedBuilding(t *testing.T, path string) (there []int, during int) {
 				during++
 			}
 		}
-	}
-	_ = cmd.Wait()
+	})
 	if builds < wanted {
-		t.Fatalf("the builder ended by itself: %s", said.String())
+		t.Fatalf("the builder ended by itself: %s", said)
 	}
 	return there, during
 }

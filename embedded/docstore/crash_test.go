@@ -195,31 +195,40 @@ func TestKillKeepsWhatWasAcknowledged(t *testing.T) {
 // killed runs the child and kills it after so many lines and some more.
 func (p *promises) killed(t *testing.T, path string, after int) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childPath+"="+path)
-	var said strings.Builder
-	cmd.Stderr = &said
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
 	heard := 0
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if err := p.hear(lines.Text()); err != nil {
+	said := runUntilKilled(t, childPath, path, func(line string, kill func(time.Duration)) {
+		if err := p.hear(line); err != nil {
 			t.Fatal(err)
 		}
 		if heard++; heard == after {
 			// Not in step with the lines: at any point of a command.
-			time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
+			kill(time.Duration(rand.IntN(3000)) * time.Microsecond)
 		}
+	})
+	if heard < after {
+		t.Fatalf("the child ended after %d lines: %s", heard, said)
+	}
+}
+
+// runUntilKilled runs this program anew, as what the variable makes of it, and hands on its
+// lines until it ends; kill ends it after a while. The result is what it complained
+// of.
+func runUntilKilled(t *testing.T, variable, path string, hear func(line string, kill func(time.Duration))) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), variable+"="+path)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out := must(cmd.StdoutPipe())(t)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill := func(after time.Duration) { time.AfterFunc(after, func() { _ = cmd.Process.Kill() }) }
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		hear(lines.Text(), kill)
 	}
 	_ = cmd.Wait()
-	if heard < after {
-		t.Fatalf("the child ended after %d lines: %s", heard, said.String())
-	}
+	return said.String()
 }
 
 // contents opens what was left and reads it, each document checked to be in one

@@ -83,7 +83,13 @@ func (e *Engine) clear(r remains) {
 
 // freeDocuments removes the documents of collections that are no more.
 func (e *Engine) freeDocuments(colls []int64) error {
-	for _, id := range colls {
+	return e.inSteps(colls, func(t *tx, id int64) (bool, error) { return t.freeSome(id) })
+}
+
+// inSteps does one thing after the other, each in as many jobs of the writer as it
+// takes until one says that it is done.
+func (e *Engine) inSteps(ids []int64, step func(*tx, int64) (done bool, err error)) error {
+	for _, id := range ids {
 		for done := false; !done; {
 			select {
 			case <-e.closing:
@@ -92,7 +98,7 @@ func (e *Engine) freeDocuments(colls []int64) error {
 			}
 			e.makeWay()
 			err := e.writer.write(false, func(t *tx) (err error) {
-				done, err = t.freeSome(id)
+				done, err = step(t, id)
 				return err
 			})
 			if err != nil {

@@ -213,4 +213,23 @@ func (s *server) may(c echo.Context, action, resource string, user mail.ID) erro
 	return errPrivileges
 }
 
+// named reads a request that says no more than which account or other thing it is
+// about: the id in its path, of something that the caller may do this to.
+func (s *server) named(c echo.Context, name, action, resource string) (mail.ID, error) {
+	p, err := readParams(c)
+	if err != nil {
+		return mail.ID{}, err
+	}
+	id := p.id(name, true)
+	p.session()
+	if err := p.finish(); err != nil {
+		return mail.ID{}, err
+	}
+	owner := id
+	if name != "user" {
+		owner = mail.ID{} // only an account has an owner
+	}
+	return id, s.may(c, action, resource, owner)
+}
+
 func ctxOf(c echo.Context) context.Context { return c.Request().Context() }

@@ -82,16 +82,8 @@ func replace[T any](to *T, with *T) {
 // autoreply is GET /users/:user/autoreply. An unknown account has none, which is
 // WildDuck's answer.
 func (s *server) autoreply(c echo.Context) error {
-	p, err := readParams(c)
+	user, err := s.named(c, "user", "read", "autoreplies")
 	if err != nil {
-		return err
-	}
-	user := p.id("user", true)
-	p.session()
-	if err := p.finish(); err != nil {
-		return err
-	}
-	if err := s.may(c, "read", "autoreplies", user); err != nil {
 		return err
 	}
 	a, err := s.Store.Autoreply(ctxOf(c), user)
@@ -109,16 +101,8 @@ func (s *server) autoreply(c echo.Context) error {
 
 // deleteAutoreply is DELETE /users/:user/autoreply.
 func (s *server) deleteAutoreply(c echo.Context) error {
-	p, err := readParams(c)
+	user, err := s.named(c, "user", "delete", "autoreplies")
 	if err != nil {
-		return err
-	}
-	user := p.id("user", true)
-	p.session()
-	if err := p.finish(); err != nil {
-		return err
-	}
-	if err := s.may(c, "delete", "autoreplies", user); err != nil {
 		return err
 	}
 	if err := s.Store.DeleteAutoreply(ctxOf(c), user); err != nil {

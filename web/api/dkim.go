@@ -129,16 +129,8 @@ func textCursor(s string) (text string, page int, err error) {
 
 // dkimKey is GET /dkim/:dkim.
 func (s *server) dkimKey(c echo.Context) error {
-	p, err := readParams(c)
+	id, err := s.named(c, "dkim", "read", "dkim")
 	if err != nil {
-		return err
-	}
-	id := p.id("dkim", true)
-	p.session()
-	if err := p.finish(); err != nil {
-		return err
-	}
-	if err := s.may(c, "read", "dkim", mail.ID{}); err != nil {
 		return err
 	}
 	k, err := s.Store.DKIMByID(ctxOf(c), id)
@@ -239,16 +231,8 @@ func dkimPrivate(text string) (string, error) {
 
 // deleteDKIM is DELETE /dkim/:dkim.
 func (s *server) deleteDKIM(c echo.Context) error {
-	p, err := readParams(c)
+	id, err := s.named(c, "dkim", "delete", "dkim")
 	if err != nil {
-		return err
-	}
-	id := p.id("dkim", true)
-	p.session()
-	if err := p.finish(); err != nil {
-		return err
-	}
-	if err := s.may(c, "delete", "dkim", mail.ID{}); err != nil {
 		return err
 	}
 	err = s.Store.DeleteDKIM(ctxOf(c), id)

@@ -263,16 +263,8 @@ func featureFlags(p *params) map[string]bool {
 
 // getUser is GET /users/:user.
 func (s *server) getUser(c echo.Context) error {
-	p, err := readParams(c)
+	id, err := s.named(c, "user", "read", "users")
 	if err != nil {
-		return err
-	}
-	id := p.id("user", true)
-	p.session()
-	if err := p.finish(); err != nil {
-		return err
-	}
-	if err := s.may(c, "read", "users", id); err != nil {
 		return err
 	}
 	a, err := s.Store.Account(ctxOf(c), id)
